@@ -1,0 +1,139 @@
+"""Rows that live on the device once, and batches that are an index into them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from skmetaweight._functional import Batch
+
+
+class Rows(Dataset):
+    """Labelled rows; a data set for torch's loaders, and one that can be sliced by an index.
+
+    Arrays become tensors on the device once. A CSR matrix or a memory-mapped array stays where it
+    is and only the rows of a batch are read from it.
+
+    Parameters
+    ----------
+    X : array, CSR matrix, memory map, tensor, or dict of these
+    y : array of int of shape (n,)
+        Encoded labels.
+    sample_weight : array of shape (n,), optional
+    device : torch.device
+    dtype : torch.dtype
+        What floating-point columns are cast to.
+    cast_integers : bool
+        Whether integer columns are cast as well.
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        cast_integers: bool,
+    ) -> None:
+        self.device = device
+        self._dtype = dtype
+        self._cast_integers = cast_integers
+        if isinstance(X, dict):
+            self.X = {name: self._place(values) for name, values in X.items()}
+        else:
+            self.X = self._place(X)
+        self.y = torch.as_tensor(y, dtype=torch.long, device=device)
+        self.sample_weight = None
+        if sample_weight is not None:
+            self.sample_weight = torch.as_tensor(sample_weight, dtype=dtype, device=device)
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, i: int) -> tuple[Any, ...]:
+        one = self.take(torch.tensor([i], device=self.device))
+        X = {name: x[0] for name, x in one.X.items()} if isinstance(one.X, dict) else one.X[0]
+        weight = () if one.sample_weight is None else (one.sample_weight[0],)
+        return (X, one.y[0], one.index[0], *weight)
+
+    def take(self, index: Tensor) -> Batch:
+        """Return the rows at an index of shape (n,), on the device."""
+        if isinstance(self.X, dict):
+            X: Any = {name: self._gather(values, index) for name, values in self.X.items()}
+        else:
+            X = self._gather(self.X, index)
+        weight = None if self.sample_weight is None else self.sample_weight[index]
+        return Batch(X, self.y[index], index, weight)
+
+    def chunks(self, size: int) -> Iterator[Batch]:
+        """Yield all rows in order."""
+        for start in range(0, len(self), size):
+            stop = min(start + size, len(self))
+            yield self.take(torch.arange(start, stop, device=self.device))
+
+    def _place(self, values: Any) -> Any:
+        if sp.issparse(values) or isinstance(values, np.memmap):
+            return values
+        return self._to_tensor(values)
+
+    def _gather(self, values: Any, index: Tensor) -> Tensor:
+        if isinstance(values, Tensor):
+            return values.index_select(0, index)
+        part = values[index.cpu().numpy()]
+        return self._to_tensor(part.toarray() if sp.issparse(part) else np.ascontiguousarray(part))
+
+    def _to_tensor(self, values: Any) -> Tensor:
+        tensor = torch.as_tensor(values)
+        if tensor.is_floating_point() or self._cast_integers:
+            return tensor.to(self.device, self._dtype)
+        return tensor.to(self.device)
+
+
+class RowBatches:
+    """Shuffled batches of rows, for one epoch each time it is iterated.
+
+    Parameters
+    ----------
+    rows : Rows
+    batch_size : int
+        A last batch of a single row joins the one before: batch statistics need two.
+    generator : torch.Generator
+        On the CPU; draws the order of the rows.
+    shuffle : bool, default=True
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        batch_size: int,
+        generator: torch.Generator,
+        *,
+        shuffle: bool = True,
+    ) -> None:
+        self.rows = rows
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self._generator = generator
+
+    def __len__(self) -> int:
+        n = len(self.rows)
+        n_batches = -(-n // self.batch_size)
+        lone_row = n % self.batch_size == 1 and 1 < self.batch_size < n
+        return n_batches - lone_row
+
+    def __iter__(self) -> Iterator[Batch]:
+        n = len(self.rows)
+        order = torch.randperm(n, generator=self._generator) if self.shuffle else torch.arange(n)
+        order = order.to(self.rows.device)
+        n_batches = len(self)
+        for i in range(n_batches):
+            stop = n if i == n_batches - 1 else (i + 1) * self.batch_size
+            yield self.rows.take(order[i * self.batch_size : stop])

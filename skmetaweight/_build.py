@@ -1,0 +1,139 @@
+"""From the classifier's parameters to a net, a device and a seeded block."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_random_state, gen_batches
+
+from skmetaweight._modules import TabularMLP
+from skmetaweight._net import ReweightedNet
+from skmetaweight._validation import FitData, LabelledRows, n_rows
+from skmetaweight.reweighting import Reweighter, make_reweighter
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """Return the device to use; "auto" takes CUDA, then MPS, then the CPU."""
+    if device != "auto":
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def fresh_or_given(random_state: Any) -> np.random.RandomState:
+    """Return a RandomState that does not touch NumPy's global one."""
+    if random_state is None:
+        return np.random.RandomState(np.random.PCG64())
+    return check_random_state(random_state)
+
+
+@contextmanager
+def seeded(device: torch.device, seed: int) -> Iterator[None]:
+    """Seed torch for a block, and leave its global generators as they were found."""
+    accelerator = None if device.type == "cpu" else torch.get_device_module(device)
+    cpu_state = torch.get_rng_state()
+    device_state = accelerator.get_rng_state(device) if accelerator else None
+    torch.default_generator.manual_seed(seed)
+    try:
+        if accelerator:
+            accelerator.manual_seed(seed)
+        yield
+    finally:
+        torch.set_rng_state(cpu_state)
+        if accelerator:
+            accelerator.set_rng_state(device_state, device)
+
+
+def build_net(
+    estimator: Any, data: FitData, device: torch.device, seed: int, *, constant_lr: bool
+) -> ReweightedNet:
+    """Build and initialise the net that an estimator's parameters describe."""
+    batch_size = _batch_size(estimator.batch_size, len(data.train.y))
+    n_classes = len(data.classes)
+    options = {**_module_options(estimator, data), **estimator._net_params()}
+    criterion = estimator.criterion
+    if _takes_reduction(criterion):
+        options.setdefault("criterion__reduction", "none")
+    net = ReweightedNet(
+        options.pop("module"),
+        copy.deepcopy(criterion) if isinstance(criterion, torch.nn.Module) else criterion,
+        reweighter=_reweighter(estimator),
+        meta_share=estimator.meta_share,
+        meta_batch_size=estimator.meta_batch_size or batch_size,
+        lookahead_lr=estimator.lookahead_lr,
+        lr_schedule="constant" if constant_lr else estimator.lr_schedule,
+        keep_best=estimator.early_stopping,
+        seed=seed,
+        optimizer=estimator.optimizer,
+        lr=estimator.lr,
+        batch_size=batch_size,
+        callbacks=estimator.callbacks,
+        verbose=estimator.verbose,
+        device=device,
+        classes=list(range(n_classes)),
+        **options,
+    )
+    net.initialize()
+    net.build(n_classes)
+    if isinstance(net.module_, TabularMLP) and estimator.module is None:
+        _set_statistics(net.module_, data.train)
+    return net
+
+
+def _module_options(estimator: Any, data: FitData) -> dict[str, Any]:
+    module = estimator.module
+    if module is None:
+        return {
+            "module": TabularMLP,
+            "module__n_features": estimator.n_features_in_,
+            "module__n_classes": len(data.classes),
+        }
+    return {"module": copy.deepcopy(module) if isinstance(module, torch.nn.Module) else module}
+
+
+def _takes_reduction(criterion: Any) -> bool:
+    return inspect.isclass(criterion) and "reduction" in inspect.signature(criterion).parameters
+
+
+def _batch_size(batch_size: int | str, n_train: int) -> int:
+    if batch_size == "auto":
+        return 64 if n_train < 1200 else 128 if n_train < 3500 else 256
+    return n_train if batch_size == -1 else int(batch_size)
+
+
+def _reweighter(estimator: Any) -> Reweighter:
+    names = ("meta_interval", "meta_lr", "weighting")
+    if isinstance(estimator.method, Reweighter):
+        given = [name for name in names if getattr(estimator, name) is not None]
+        if given:
+            raise ValueError(
+                f"{', '.join(given)} and a method object were both given: set them in the "
+                f"{type(estimator.method).__name__} instead."
+            )
+        return estimator.method
+    class_aware = estimator.weighting == "class-aware"
+    return make_reweighter(
+        estimator.method,
+        memory=estimator.alignment_memory,
+        meta_interval=estimator.meta_interval,
+        meta_lr=estimator.meta_lr,
+        class_aware=class_aware,
+        weighting=None if class_aware else estimator.weighting,
+    )
+
+
+def _set_statistics(module: TabularMLP, rows: LabelledRows) -> None:
+    scaler = StandardScaler(with_mean=False)
+    for part in gen_batches(n_rows(rows.X), 65_536):
+        weight = None if rows.sample_weight is None else rows.sample_weight[part]
+        scaler.partial_fit(rows.X[part], sample_weight=weight)
+    mean, variance = torch.as_tensor(scaler.mean_), torch.as_tensor(scaler.var_)
+    module.standardize.set_statistics(mean, variance)

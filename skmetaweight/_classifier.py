@@ -1,0 +1,492 @@
+"""The scikit-learn shell around the net."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import compute_class_weight
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from skmetaweight._batches import Rows
+from skmetaweight._build import build_net, fresh_or_given, resolve_device, seeded
+from skmetaweight._net import ReweightedNet
+from skmetaweight._net_params import NetParamsMixin
+from skmetaweight._validation import (
+    FitData,
+    check_fit_data,
+    check_lengths,
+    check_X,
+    check_y,
+    encode,
+    n_rows,
+)
+from skmetaweight._weighting import WeightingFunction
+from skmetaweight.reweighting import METHODS, Reweighter, Uniform
+
+WARM_UP_EPOCHS = 10
+"""Epochs after which equal weights mean that nothing was learned."""
+
+
+class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
+    r"""A neural network that learns from a few trusted rows how much every other row counts.
+
+    Each batch of training rows is weighted by what is known of its effect on the loss of the
+    *meta set*, the trusted rows. The default method is Meta-Weight-Net [1]_ with a memory of
+    alignments; Fast Meta-Weight-Net [2]_, Learning to Reweight [3]_ and unweighted training share
+    all other settings.
+
+    Parameters
+    ----------
+    module : Module class or instance, or None, default=None
+        The network, from a batch of X to logits of shape (n, n_classes). A class is built with the
+        ``module__*`` parameters, an instance is copied. None for :class:`TabularMLP`, which
+        standardises its columns and is sized from X and y.
+    method : {"mw-net", "fmw-net", "l2rw", "uniform"} or Reweighter, default="mw-net"
+        The reweighting method, or an object with settings of its own such as
+        ``MetaWeightNet.paper()``.
+    meta_size : float or int, default=0.1
+        Used only when ``fit`` gets no trusted rows: the share or number of rows of X that are
+        split off and taken on trust.
+    meta_share : float, default=0.2
+        Share of the training loss that the meta rows carry, in [0, 1). 0 as published.
+    alignment_memory : float, default=0.9
+        Decay of each row's running mean of alignments, in [0, 1). 0 as published. For mw-net and
+        l2rw.
+    meta_batch_size : int or None, default=None
+        Trusted rows per batch; None for as many as there are training rows in a batch.
+    meta_interval : int or None, default=None
+        Batches between updates of what is learned; None for the method's own default.
+    meta_lr : float or None, default=None
+        Step size of the weighting function; None for the method's own default.
+    lookahead_lr : float or "lr", default=0.1
+        Step size of the virtual step; "lr" for the current learning rate, as published.
+    weighting : Module, "class-aware" or None, default=None
+        The weighting network, from inputs (n, n_inputs) to weights (n,): the loss, then the
+        alignment memory if there is one. "class-aware" adds the given label to the inputs of the
+        method's own network.
+    class_weight : dict, "balanced" or None, default=None
+        What the meta loss cares about; the learned weights follow.
+    early_stopping : bool, default=True
+        Whether the epoch with the lowest meta loss is kept. All epochs are run; add skorch's
+        ``EarlyStopping(monitor="meta_loss")`` to the callbacks to stop before.
+    criterion : Module class or instance, default=torch.nn.CrossEntropyLoss
+        Maps outputs and labels to one loss per row: an instance needs ``reduction="none"``. As in
+        skorch, NLLLoss takes probabilities.
+    optimizer : Optimizer class, default=torch.optim.AdamW
+    lr : float, default=1e-3
+    lr_schedule : {"cosine", "constant"}, default="cosine"
+        Cosine decay to zero over ``max_epochs``. An LRScheduler among the callbacks replaces it,
+        and ``partial_fit`` keeps the rate constant.
+    max_epochs : int, default=25
+    batch_size : int or "auto", default="auto"
+        Rows per batch, -1 for all. "auto" is 256, 128 below 3,500 rows, 64 below 1,200.
+    callbacks : list or None, default=None
+        skorch callbacks. The meta set takes the place of skorch's validation set.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the last fit, weighting function and optimisers included.
+    device : str or torch.device, default="auto"
+        "auto" takes CUDA, then MPS, then the CPU.
+    random_state : int, RandomState or None, default=None
+        Makes a fit on the CPU bit-identical. Global random states are neither read nor changed.
+    verbose : int, default=0
+        1 prints skorch's table.
+    **net_params
+        skorch's prefixed parameters: ``module__*``, ``criterion__*``, ``optimizer__*``,
+        ``iterator_train__*``, ``callbacks__*``.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    weighting_function_ : WeightingFunction
+        From losses to weights. AttributeError for methods that learn none.
+    sample_weights_ : ndarray of shape (n_samples,)
+        The learned weight of each row of the X of ``fit``; 1 for trusted rows.
+    meta_indices_ : ndarray of int
+        Places of the trusted rows in X; empty if they came as ``X_meta``.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+    net_ : ReweightedNet
+        The skorch net.
+    history_ : skorch.history.History
+        Per epoch: train_loss, meta_loss, mean_weight, effective_sample_size, share_distrusted
+        (weights below half the mean), learning_rate.
+    n_iter_ : int
+        Epochs run in all.
+    best_epoch_ : int
+        The epoch, from 1, whose parameters were kept.
+
+    References
+    ----------
+    .. [1] Shu et al. Meta-Weight-Net: Learning an Explicit Mapping For Sample Weighting.
+       NeurIPS, 2019.
+    .. [2] FMW-Net. International Journal of Machine Learning and Cybernetics, 2025.
+    .. [3] Ren et al. Learning to Reweight Examples for Robust Deep Learning. ICML, 2018.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skmetaweight import MetaWeightClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> checked = [0, 1, 2, 50, 51, 52, 100, 101, 102]
+    >>> mask = [i in checked for i in range(len(y))]
+    >>> clf = MetaWeightClassifier(random_state=0).fit(X, y, meta_mask=mask)
+    >>> clf.predict_proba(X[:2]).shape
+    (2, 3)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "module": "no_validation",
+        "method": [StrOptions(set(METHODS)), Reweighter],
+        "meta_size": [
+            Interval(Real, 0, 1, closed="neither"),
+            Interval(Integral, 2, None, closed="left"),
+        ],
+        "meta_share": [Interval(Real, 0, 1, closed="left")],
+        "alignment_memory": [Interval(Real, 0, 1, closed="left")],
+        "meta_batch_size": [Interval(Integral, 1, None, closed="left"), None],
+        "meta_interval": [Interval(Integral, 1, None, closed="left"), None],
+        "meta_lr": [Interval(Real, 0, None, closed="neither"), None],
+        "lookahead_lr": [Interval(Real, 0, None, closed="neither"), StrOptions({"lr"})],
+        "weighting": [StrOptions({"class-aware"}), torch.nn.Module, None],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "early_stopping": ["boolean"],
+        "criterion": "no_validation",
+        "optimizer": [callable],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "lr_schedule": [StrOptions({"cosine", "constant"})],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+            Options(Integral, {-1}),
+        ],
+        "callbacks": "no_validation",
+        "warm_start": ["boolean"],
+        "device": [str, torch.device],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        module: Any = None,
+        *,
+        method: str | Reweighter = "mw-net",
+        meta_size: float = 0.1,
+        meta_share: float = 0.2,
+        alignment_memory: float = 0.9,
+        meta_batch_size: int | None = None,
+        meta_interval: int | None = None,
+        meta_lr: float | None = None,
+        lookahead_lr: float | str = 0.1,
+        weighting: torch.nn.Module | str | None = None,
+        class_weight: dict[Any, float] | str | None = None,
+        early_stopping: bool = True,
+        criterion: Any = torch.nn.CrossEntropyLoss,
+        optimizer: Any = torch.optim.AdamW,
+        lr: float = 1e-3,
+        lr_schedule: str = "cosine",
+        max_epochs: int = 25,
+        batch_size: int | str = "auto",
+        callbacks: Any = None,
+        warm_start: bool = False,
+        device: str | torch.device = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+        **net_params: Any,
+    ) -> None:
+        self.module = module
+        self.method = method
+        self.meta_size = meta_size
+        self.meta_share = meta_share
+        self.alignment_memory = alignment_memory
+        self.meta_batch_size = meta_batch_size
+        self.meta_interval = meta_interval
+        self.meta_lr = meta_lr
+        self.lookahead_lr = lookahead_lr
+        self.weighting = weighting
+        self.class_weight = class_weight
+        self.early_stopping = early_stopping
+        self.criterion = criterion
+        self.optimizer = optimizer
+        self.lr = lr
+        self.lr_schedule = lr_schedule
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.callbacks = callbacks
+        self.warm_start = warm_start
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+        vars(self).update(net_params)
+
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        X_meta: Any = None,
+        y_meta: ArrayLike | None = None,
+        meta_mask: ArrayLike | None = None,
+    ) -> MetaWeightClassifier:
+        """Train the network and learn the weights of the rows.
+
+        Trusted rows come from one source: ``X_meta`` and ``y_meta``, or ``meta_mask``, or else
+        ``meta_size`` of the rows are split off, stratified.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or CSR matrix of shape (n_samples, n_features)
+            With a module of your own also an array of more dimensions or a dict of arrays.
+        y : array-like of shape (n_samples,)
+            Labels of any kind, some of them wrong.
+        sample_weight : array-like of shape (n_samples,), optional
+            Multiplies the learned weights.
+        X_meta : like X, of shape (n_meta, n_features), optional
+            Trusted rows, preprocessed as X.
+        y_meta : array-like of shape (n_meta,), optional
+            Their labels.
+        meta_mask : array-like of bool of shape (n_samples,), optional
+            True for the rows of X whose labels are trusted.
+
+        Returns
+        -------
+        self : MetaWeightClassifier
+
+        Raises
+        ------
+        ValueError
+            If the data are unfit, or the loss becomes NaN or infinite.
+        TypeError
+            If a parameter of the net has an unknown name.
+        """
+        resume = self.warm_start and hasattr(self, "net_")
+        return self._fit(X, y, sample_weight, X_meta, y_meta, meta_mask, resume=resume)
+
+    def partial_fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        *,
+        sample_weight: ArrayLike | None = None,
+        X_meta: Any = None,
+        y_meta: ArrayLike | None = None,
+        meta_mask: ArrayLike | None = None,
+    ) -> MetaWeightClassifier:
+        """Train for one more epoch, on these rows.
+
+        The weighting function and both optimisers go on; the alignment memory begins anew when the
+        number of rows differs from that of the call before.
+
+        Parameters
+        ----------
+        X, y, sample_weight, X_meta, y_meta, meta_mask
+            As in :meth:`fit`.
+        classes : array-like of shape (n_classes,), optional
+            All labels that will ever come, at the first call; the labels of y if None.
+
+        Returns
+        -------
+        self : MetaWeightClassifier
+        """
+        resume = hasattr(self, "net_")
+        return self._fit(
+            X, y, sample_weight, X_meta, y_meta, meta_mask, resume=resume, classes=classes, epochs=1
+        )
+
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        X_meta: Any,
+        y_meta: Any,
+        meta_mask: Any,
+        *,
+        resume: bool,
+        classes: Any = None,
+        epochs: int | None = None,
+    ) -> MetaWeightClassifier:
+        self._validate_params()
+        self._check_net_params()
+        random_state = fresh_or_given(self.random_state)
+        seed = int(random_state.randint(np.iinfo(np.int32).max))
+        device = resolve_device(self.device)
+        with seeded(device, seed):
+            with self._unchanged_on_error():
+                data = check_fit_data(
+                    self,
+                    X,
+                    y,
+                    sample_weight,
+                    X_meta,
+                    y_meta,
+                    meta_mask,
+                    resume=resume,
+                    classes=classes,
+                    random_state=random_state,
+                )
+                constant_lr = epochs is not None
+                net = (
+                    self.net_
+                    if resume
+                    else build_net(self, data, device, seed, constant_lr=constant_lr)
+                )
+                rows = net.make_rows(*data.train)
+                net.check_components(rows, len(data.classes))
+                meta_rows = net.make_rows(*data.meta)
+                meta_class_weight = self._meta_class_weight(data, net)
+            with self._unfitted_on_error():
+                net.train(rows, meta_rows, epochs or self.max_epochs, meta_class_weight)
+                self._keep_results(net, data, rows)
+        return self
+
+    @contextmanager
+    def _unchanged_on_error(self) -> Iterator[None]:
+        before = dict(vars(self))
+        try:
+            yield
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    @contextmanager
+    def _unfitted_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            for name in [name for name in vars(self) if name.endswith("_")]:
+                delattr(self, name)
+            raise
+
+    def _meta_class_weight(self, data: FitData, net: ReweightedNet) -> torch.Tensor | None:
+        if self.class_weight is None:
+            return None
+        present = np.unique(data.meta.y)
+        labels = data.classes[data.meta.y]
+        given = self.class_weight
+        if isinstance(given, dict):
+            given = {k: v for k, v in given.items() if k in data.classes[present]}
+        weight = np.zeros(len(data.classes))
+        weight[present] = compute_class_weight(given, classes=data.classes[present], y=labels)
+        weight /= weight[data.meta.y].mean()
+        return torch.as_tensor(weight, dtype=net.parameter.dtype, device=net.parameter.device)
+
+    def _keep_results(self, net: ReweightedNet, data: FitData, rows: Rows) -> None:
+        evaluation = net.evaluation(rows, is_training_set=True)
+        reweighter = net.reweighter_
+        weights = reweighter.calibrate(evaluation)
+        try:
+            self._weighting_function = reweighter.weighting_function(evaluation, data.classes)
+        except AttributeError as error:
+            self._weighting_function = str(error)
+        self.classes_ = data.classes
+        self.net_ = net
+        self.history_ = net.history
+        self.n_iter_ = len(net.history)
+        self.best_epoch_ = net.best_epoch_
+        self.meta_indices_ = data.meta_indices
+        self.sample_weights_ = np.ones(len(data.train_indices) + len(data.meta_indices))
+        self.sample_weights_[data.train_indices] = weights.cpu().numpy()
+        if not isinstance(reweighter, Uniform) and self.n_iter_ >= WARM_UP_EPOCHS:
+            _warn_of_collapse(weights * reweighter.normalizer)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "net_")
+
+    @property
+    def weighting_function_(self) -> WeightingFunction:
+        """The learned function from losses to weights."""
+        check_is_fitted(self)
+        if isinstance(self._weighting_function, str):
+            raise AttributeError(self._weighting_function)
+        return self._weighting_function
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Return class probabilities.
+
+        Parameters
+        ----------
+        X : like the X of ``fit``, of shape (n_samples, n_features)
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            Columns in the order of ``classes_``.
+        """
+        check_is_fitted(self)
+        X = check_X(self, X, reset=False)
+        return self.net_.probabilities(self.net_.make_rows(X, np.zeros(n_rows(X))))
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the most probable label of each row.
+
+        Parameters
+        ----------
+        X : like the X of ``fit``, of shape (n_samples, n_features)
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+        """
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(axis=1)]
+
+    def compute_sample_weight(self, X: Any, y: ArrayLike) -> NDArray[Any]:
+        """Return learned weights for any labelled rows, to hand to another estimator.
+
+        A function of the loss is applied to the rows' losses. A method without one (l2rw) compares
+        their gradients with those of the meta set. For the rows of ``fit``, ``sample_weights_``
+        knows more: what was remembered of each.
+
+        Parameters
+        ----------
+        X : like the X of ``fit``, of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+
+        Returns
+        -------
+        weights : ndarray of shape (n_samples,)
+            On the scale of ``sample_weights_``.
+        """
+        check_is_fitted(self)
+        labels = encode(check_y(y), self.classes_, "y")
+        X = check_X(self, X, reset=False)
+        check_lengths(X, labels, "X", "y")
+        rows = self.net_.make_rows(X, labels)
+        evaluation = self.net_.evaluation(rows, is_training_set=False)
+        return self.net_.reweighter_.weigh(evaluation).cpu().numpy()
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def _warn_of_collapse(weights: torch.Tensor) -> None:
+    mean, spread = weights.mean().item(), weights.std().item()
+    if mean < 1e-3:
+        what = f"all near zero (mean {mean:.2g})"
+    elif spread < 1e-3 * mean:
+        what = f"all equal (standard deviation {spread:.2g} around {mean:.2g})"
+    else:
+        return
+    warnings.warn(
+        f"The learned weights are {what}: nothing was learned about the rows. Check that the meta "
+        "set is preprocessed as X and large enough, or raise meta_lr or max_epochs.",
+        ConvergenceWarning,
+        stacklevel=4,
+    )

@@ -1,0 +1,402 @@
+"""The skorch network whose train step asks a reweighter for gradients."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from skorch import NeuralNetClassifier
+from skorch.callbacks import Callback, EpochTimer, LRScheduler, PrintLog
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from skmetaweight._batches import RowBatches, Rows
+from skmetaweight._functional import Batch, Objective, Params, trainable
+from skmetaweight._functional import meta_gradient as gradient_of_meta_loss
+from skmetaweight._meta_set import MetaBatches
+from skmetaweight.reweighting import Evaluation, Reweighter, StepResult
+
+EVALUATION_ROWS = 8192
+"""Most rows in a forward pass that keeps no graph."""
+
+
+class NonFiniteLossError(ValueError):
+    """The training loss became NaN or infinite."""
+
+
+class SkorchLosses(nn.Module):
+    """Per-sample losses with skorch's convention that NLLLoss takes probabilities."""
+
+    def __init__(self, criterion: nn.Module) -> None:
+        super().__init__()
+        self.criterion = criterion
+
+    def forward(self, y_pred: Tensor, y: Tensor) -> Tensor:
+        if isinstance(self.criterion, nn.NLLLoss):
+            y_pred = torch.log(y_pred + torch.finfo(y_pred.dtype).eps)
+        return self.criterion(y_pred, y)
+
+
+class ReweightedNet(NeuralNetClassifier):
+    """A skorch classifier that is trained through a :class:`Reweighter`.
+
+    The meta set takes the place of skorch's validation set: callbacks that score or monitor it see
+    trusted rows, and ``valid_loss`` is another name of ``meta_loss``.
+
+    Parameters
+    ----------
+    reweighter : Reweighter
+        Not a module of skorch's: its own optimiser steps what it learns.
+    meta_share, meta_batch_size, lookahead_lr, lr_schedule, keep_best
+        As in :class:`MetaWeightClassifier`.
+    seed : int
+        Seeds the order of the rows and of the meta batches.
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        criterion: Any,
+        *,
+        reweighter: Reweighter,
+        meta_share: float,
+        meta_batch_size: int,
+        lookahead_lr: float | str,
+        lr_schedule: str,
+        keep_best: bool,
+        seed: int,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(module, criterion=criterion, **kwargs, train_split=None)  # pyright: ignore[reportArgumentType]
+        self.reweighter = reweighter
+        self.meta_share = meta_share
+        self.meta_batch_size = meta_batch_size
+        self.lookahead_lr = lookahead_lr
+        self.lr_schedule = lr_schedule
+        self.keep_best = keep_best
+        self.seed = seed
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Callback]]:
+        log = PrintLog(keys_ignored=["valid_loss", "learning_rate"])
+        return [("epoch_timer", EpochTimer()), ("print_log", log)]
+
+    # Set up ------------------------------------------------------------------------------------
+
+    def check_data(self, X: Any, y: Any = None) -> None:
+        """Accept anything: the classifier has validated it."""
+
+    def build(self, n_classes: int) -> None:
+        """Create the reweighter's learned state, once the module exists."""
+        self.reweighter_ = copy.deepcopy(self.reweighter)
+        self.reweighter_.build(n_classes, self.parameter)
+        self.n_batches_ = 0
+
+    @property
+    def parameter(self) -> Tensor:
+        """One parameter of the module, for its device and dtype."""
+        return next(self.module_.parameters())
+
+    def make_rows(self, X: Any, y: Any, sample_weight: Any = None) -> Rows:
+        """Place rows where the module is, in its dtype."""
+        embeds = any(isinstance(m, (nn.Embedding, nn.EmbeddingBag)) for m in self.module_.modules())
+        is_table = not isinstance(X, dict) and np.ndim(X) == 2
+        return Rows(
+            X,
+            y,
+            sample_weight,
+            device=self.parameter.device,
+            dtype=self.parameter.dtype,
+            cast_integers=is_table and not embeds,
+        )
+
+    @property
+    def losses_(self) -> nn.Module:
+        return SkorchLosses(self.criterion_)
+
+    # Training ----------------------------------------------------------------------------------
+
+    def train(
+        self, rows: Rows, meta_rows: Rows, epochs: int, meta_class_weight: Tensor | None
+    ) -> ReweightedNet:
+        """Train for some epochs; then put back the epoch with the lowest meta loss."""
+        self.objective_ = Objective(self.losses_, self.meta_share, meta_class_weight)
+        self.reweighter_.bind(self.objective_, len(rows))
+        self.meta_rows_ = meta_rows
+        self.generator_ = torch.Generator().manual_seed(self.seed + self.n_batches_)
+        self.meta_batches_ = MetaBatches(meta_rows, self.meta_batch_size, self.generator_)
+        self.best_ = (math.inf, 0, None)
+        self.schedule_ = _Schedule(self, epochs)
+        self.notify("on_train_begin", X=rows, y=rows.y)
+        self.fit_loop(rows, epochs=epochs)
+        self.notify("on_train_end", X=rows, y=rows.y)
+        _, self.best_epoch_, state = self.best_
+        if state is not None:
+            self.module_.load_state_dict(state["module"])
+            self.reweighter_.load_state_dict(state["reweighter"])
+        self.module_.eval()
+        del self.best_, self.schedule_, self.meta_batches_, self.generator_
+        return self
+
+    def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
+        """Return the training rows and the trusted rows."""
+        return X, self.meta_rows_
+
+    def get_iterator(self, dataset: Dataset, training: bool = False) -> Any:
+        """Slice rows by index; a loader of the user's own is used as it is."""
+        iterator = self.iterator_train if training else self.iterator_valid
+        is_plain = iterator is DataLoader
+        options = self.get_params_for("iterator_train" if training else "iterator_valid")
+        if is_plain and isinstance(dataset, Rows) and not options.keys() - {"shuffle"}:
+            self.batching_ = "tensors"
+            size = len(dataset) if self.batch_size == -1 else self.batch_size
+            shuffle = training and options.get("shuffle", True)
+            return RowBatches(dataset, size, self.generator_, shuffle=shuffle)
+        self.batching_ = "loader"
+        return super().get_iterator(dataset, training=training)
+
+    def run_single_epoch(
+        self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any
+    ) -> None:
+        """Train for one epoch, or evaluate the meta set; the history is written once."""
+        if not training:
+            self._record_meta_loss()
+            return
+        self.module_.train()
+        self.criterion_.train()
+        hooked = self._has_batch_hooks()
+        results = []
+        for raw in iterator:
+            batch = _as_batch(raw, self.parameter.device)
+            if hooked:
+                self.notify("on_batch_begin", batch=(batch.X, batch.y), training=True)
+            result = self.train_step(batch)
+            if hooked:
+                self._record_batch(batch, result)
+            results.append((result, batch.n_rows))
+        self.history.record("train_batch_count", len(results))
+        self._record_epoch(results)
+
+    def train_step(self, batch: Batch, **fit_params: Any) -> StepResult:
+        """Let the reweighter fill the gradients, then step the parameters."""
+        update = self.n_batches_ % self.reweighter_.meta_interval == 0
+        self.n_batches_ += 1
+        self.optimizer_.zero_grad(set_to_none=True)
+        result = self.reweighter_.step(
+            self.module_, batch, next(self.meta_batches_), self._lookahead_lr(), update=update
+        )
+        if self._has_hook("on_grad_computed"):
+            named = list(self.get_all_learnable_params())
+            pair = (batch.X, batch.y)
+            self.notify("on_grad_computed", named_parameters=named, batch=pair, training=True)
+        self.optimizer_.step()
+        return result
+
+    def _lookahead_lr(self) -> float:
+        if self.lookahead_lr == "lr":
+            return float(self.optimizer_.param_groups[0]["lr"])
+        return float(self.lookahead_lr)
+
+    def on_epoch_begin(
+        self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
+    ) -> None:
+        """Start a row of the history and set the learning rate of the epoch."""
+        super().on_epoch_begin(net, dataset_train, dataset_valid, **kwargs)
+        self.schedule_.step()
+
+    # History -----------------------------------------------------------------------------------
+
+    def _has_hook(self, name: str) -> bool:
+        return any(
+            getattr(type(callback), name) is not getattr(Callback, name)
+            for _, callback in self.callbacks_
+        )
+
+    def _has_batch_hooks(self) -> bool:
+        return self._has_hook("on_batch_begin") or self._has_hook("on_batch_end")
+
+    def _record_batch(self, batch: Batch, result: StepResult) -> None:
+        self.history.record_batch("train_loss", result.loss.item())
+        self.history.record_batch("train_batch_size", batch.n_rows)
+        self.notify(
+            "on_batch_end",
+            batch=(batch.X, batch.y),
+            training=True,
+            loss=result.loss,
+            y_pred=result.y_pred,
+        )
+
+    def _record_epoch(self, results: list[tuple[StepResult, int]]) -> None:
+        sizes = torch.tensor([float(size) for _, size in results])
+        losses = torch.stack([result.loss for result, _ in results]).cpu()
+        train_loss = float((losses * sizes).sum() / sizes.sum())
+        if not math.isfinite(train_loss):
+            epoch = len(self.history)
+            raise NonFiniteLossError(
+                f"The training loss became {train_loss} in epoch {epoch} with "
+                f"lr={self.optimizer_.param_groups[0]['lr']:g}. Lower lr, and check X for values "
+                "that are very large."
+            )
+        weights = torch.cat([result.weights for result, _ in results])
+        mean = weights.mean()
+        effective = weights.sum().square() / weights.square().sum().clamp(min=1e-30)
+        record = self.history.record
+        record("train_loss", train_loss)
+        record("mean_weight", mean.item())
+        record("effective_sample_size", effective.item())
+        record("share_distrusted", (weights < 0.5 * mean).float().mean().item())
+        record("learning_rate", float(self.optimizer_.param_groups[0]["lr"]))
+        for name in {name for result, _ in results for name in result.diagnostics}:
+            values = [r.diagnostics[name] for r, _ in results if name in r.diagnostics]
+            record(name, torch.stack(values).mean().item())
+
+    def _record_meta_loss(self) -> None:
+        losses, labels = self.evaluate(self.meta_rows_)
+        meta_loss = self.objective_.meta_loss(losses, labels).item()
+        best, best_epoch, state = self.best_
+        epoch = len(self.history)
+        is_best = meta_loss < best
+        if is_best:
+            best, best_epoch = meta_loss, epoch
+            if self.keep_best:
+                state = {
+                    "module": copy.deepcopy(self.module_.state_dict()),
+                    "reweighter": self.reweighter_.state_dict(),
+                }
+        self.best_ = (best, best_epoch if self.keep_best else epoch, state)
+        for name in ("meta_loss", "valid_loss"):
+            self.history.record(name, meta_loss)
+            self.history.record(f"{name}_best", is_best)
+
+    # Evaluation --------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def evaluate(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        """Return the per-sample losses of rows in evaluation mode, and their labels."""
+        self.module_.eval()
+        losses = [
+            self.losses_(self._outputs(batch.X), batch.y) for batch in rows.chunks(EVALUATION_ROWS)
+        ]
+        return torch.cat(losses), rows.y
+
+    def evaluation(self, rows: Rows, *, is_training_set: bool) -> Evaluation:
+        """Describe labelled rows to the reweighter."""
+        losses, labels = self.evaluate(rows)
+        index = torch.arange(len(rows), device=losses.device) if is_training_set else None
+        return Evaluation(losses, labels, index, lambda: self._alignments(rows))
+
+    def _alignments(self, rows: Rows) -> Tensor:
+        """Alignments of rows with the whole meta set, in evaluation mode."""
+        self.module_.eval()
+        objective = replace(self.objective_, meta_share=0.0)
+        direction: Params = {}
+        for meta_batch in self.meta_rows_.chunks(EVALUATION_ROWS):
+            grads, _ = gradient_of_meta_loss(
+                objective, self.module_, trainable(self.module_), meta_batch
+            )
+            share = meta_batch.n_rows / len(self.meta_rows_)
+            direction = {k: share * g + direction.get(k, 0.0) for k, g in grads.items()}
+        parts = []
+        for batch in rows.chunks(EVALUATION_ROWS):
+            with torch.no_grad():
+                forward = objective.training_pass(self.module_, batch, batch)
+            parts.append(self.reweighter_.alignments(objective, self.module_, forward, direction))
+        return torch.cat(parts)
+
+    @torch.no_grad()
+    def probabilities(self, rows: Rows) -> np.ndarray:
+        """Return class probabilities of shape (n, n_classes), in float64."""
+        self.module_.eval()
+        to_probabilities = self._get_predict_nonlinearity()
+        size = max(self.batch_size, 1024)
+        return np.concatenate(
+            [
+                to_probabilities(self._outputs(batch.X).cpu().double()).numpy()
+                for batch in rows.chunks(size)
+            ]
+        )
+
+    def _get_predict_nonlinearity(self) -> Any:
+        """Take outputs as logits, except those of NLLLoss, which skorch takes as probabilities."""
+        if self.predict_nonlinearity != "auto":
+            return super()._get_predict_nonlinearity()
+        is_nll = isinstance(self.criterion_, nn.NLLLoss)
+        return nn.Identity() if is_nll else nn.Softmax(dim=-1)
+
+    def evaluation_step(self, batch: Any, training: bool = False) -> Any:
+        """Run the module on a batch of any loader."""
+        with torch.set_grad_enabled(training):
+            self._set_training(training)
+            return self.infer(batch.X if isinstance(batch, Batch) else batch[0])
+
+    def _outputs(self, X: Any) -> Tensor:
+        return self.module_(**X) if isinstance(X, dict) else self.module_(X)
+
+    def check_components(self, rows: Rows, n_classes: int) -> None:
+        """Raise if the module, the criterion or the optimiser cannot be used.
+
+        Raises
+        ------
+        ValueError
+            If the module's output is not (n, n_classes), the criterion does not give one loss per
+            row, or the optimiser needs a closure.
+        """
+        closure = inspect.signature(type(self.optimizer_).step).parameters.get("closure")
+        if closure is not None and closure.default is inspect.Parameter.empty:
+            raise ValueError(
+                f"{type(self.optimizer_).__name__} needs a closure that evaluates the loss several "
+                "times a step, which would repeat the weighting function's step. Use e.g. AdamW."
+            )
+        batch = rows.take(torch.arange(min(2, len(rows)), device=rows.device))
+        self.module_.eval()
+        with torch.no_grad():
+            y_pred = self._outputs(batch.X)
+            expected = (batch.n_rows, n_classes)
+            if not isinstance(y_pred, Tensor) or tuple(y_pred.shape) != expected:
+                got = tuple(y_pred.shape) if isinstance(y_pred, Tensor) else type(y_pred).__name__
+                raise ValueError(
+                    f"The module must return one column per class: expected shape {expected} for "
+                    f"{batch.n_rows} rows and {n_classes} classes, got {got}."
+                )
+            losses = self.losses_(y_pred, batch.y)
+        if tuple(losses.shape) != (batch.n_rows,):
+            raise ValueError(
+                "The criterion must give one loss per row: expected shape "
+                f"({batch.n_rows},), got {tuple(losses.shape)}. Pass the criterion's class, or an "
+                f'instance with reduction="none", not {self.criterion!r}.'
+            )
+
+
+class _Schedule:
+    """Sets the cosine learning rate of each epoch, unless a callback schedules it."""
+
+    def __init__(self, net: ReweightedNet, epochs: int) -> None:
+        has_callback = any(isinstance(callback, LRScheduler) for _, callback in net.callbacks_)
+        self._active = net.lr_schedule == "cosine" and not has_callback
+        self._groups = net.optimizer_.param_groups
+        for group in self._groups:
+            group.setdefault("initial_lr", group["lr"])
+        self._epochs = epochs
+        self._epoch = 0
+
+    def step(self) -> None:
+        if self._active:
+            factor = (1 + math.cos(math.pi * self._epoch / self._epochs)) / 2
+            for group in self._groups:
+                group["lr"] = group["initial_lr"] * factor
+        self._epoch += 1
+
+
+def _as_batch(raw: Any, device: torch.device) -> Batch:
+    """Make a batch of what a user's loader yields."""
+    if isinstance(raw, Batch):
+        return raw
+    X, y, index, *weight = raw
+    X = {k: v.to(device) for k, v in X.items()} if isinstance(X, dict) else X.to(device)
+    weight = weight[0].to(device) if weight else None
+    return Batch(X, y.to(device), index.to(device), weight)

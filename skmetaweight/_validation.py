@@ -1,0 +1,243 @@
+"""Checks of the data of a fit, made once, before anything is built."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    _num_samples,
+    column_or_1d,
+    validate_data,
+)
+
+from skmetaweight._meta_set import split_by_mask, split_off, warn_of_missing_classes
+
+
+class LabelledRows(NamedTuple):
+    """Validated rows with encoded labels."""
+
+    X: Any
+    y: NDArray[Any]
+    sample_weight: NDArray[Any] | None = None
+
+    def take(self, index: NDArray[Any]) -> LabelledRows:
+        X = {k: v[index] for k, v in self.X.items()} if isinstance(self.X, dict) else self.X[index]
+        weight = None if self.sample_weight is None else self.sample_weight[index]
+        return LabelledRows(X, self.y[index], weight)
+
+
+def check_X(estimator: Any, X: Any, *, reset: bool) -> Any:
+    """Validate rows without labels.
+
+    Tables (arrays, DataFrames, CSR) pass scikit-learn's checks and are remembered by the
+    estimator; with a module of the user's, arrays of more dimensions and dicts of arrays may come.
+
+    Raises
+    ------
+    ValueError
+        If X is not finite, has the wrong shape, or differs from the X of ``fit``.
+    """
+    own_module = estimator.module is not None
+    if isinstance(X, dict):
+        return _check_dict(X, own_module)
+    dtype = "numeric" if own_module else np.float32
+    return validate_data(
+        estimator, X, reset=reset, accept_sparse="csr", dtype=dtype, allow_nd=own_module
+    )
+
+
+def check_X_meta(estimator: Any, X_meta: Any, X: Any) -> Any:
+    """Validate trusted rows against validated training rows X.
+
+    Raises
+    ------
+    ValueError
+        If they are not finite, or differ from X in width, shape, column names or keys.
+    """
+    try:
+        checked = check_X(estimator, X_meta, reset=False)
+    except ValueError as error:
+        message = str(error).replace("Input X ", "Input X_meta ").replace("X has", "X_meta has")
+        raise ValueError(
+            f"X_meta must go through the same preprocessing as X. {message}"
+        ) from error
+    if _row_shapes(checked) != _row_shapes(X):
+        raise ValueError(
+            f"Each row of X_meta must have the shape of a row of X, {_row_shapes(X)}, got "
+            f"{_row_shapes(checked)}."
+        )
+    return checked
+
+
+def _row_shapes(X: Any) -> Any:
+    return {k: v.shape[1:] for k, v in X.items()} if isinstance(X, dict) else X.shape[1:]
+
+
+def _check_dict(X: dict[str, Any], own_module: bool) -> dict[str, Any]:
+    if not own_module:
+        raise ValueError("Input X is a dict: only a module of your own can take one.")
+    if not X:
+        raise ValueError("Input X is an empty dict.")
+    checked = {
+        key: check_array(values, allow_nd=True, ensure_2d=False, input_name=f"X {key!r}")
+        for key, values in X.items()
+    }
+    check_consistent_length(*checked.values())
+    return checked
+
+
+def check_y(y: Any, name: str = "y") -> NDArray[Any]:
+    """Validate labels and return them as a one-dimensional array."""
+    if y is None:
+        raise ValueError(f"{name} is missing: requires y to be passed, but the target y is None.")
+    y = column_or_1d(y, warn=True)
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        raise ValueError(f"Input {name} contains NaN or infinity.")
+    check_classification_targets(y)
+    return y
+
+
+def n_rows(X: Any) -> int:
+    return _num_samples(next(iter(X.values())) if isinstance(X, dict) else X)
+
+
+def encode(y: NDArray[Any], classes: NDArray[Any], name: str) -> NDArray[Any]:
+    """Replace labels by their places in classes.
+
+    Raises
+    ------
+    ValueError
+        If labels are unknown; the message names them.
+    """
+    unknown = np.setdiff1d(y, classes)
+    if unknown.size:
+        raise ValueError(
+            f"{name} has labels {unknown.tolist()} that are not among the classes "
+            f"{classes.tolist()}."
+        )
+    encoder = LabelEncoder()
+    encoder.classes_ = classes
+    return encoder.transform(y)
+
+
+def check_sample_weight(sample_weight: Any, X: Any) -> NDArray[Any] | None:
+    """Validate weights of rows.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or not finite, or if all are zero.
+    """
+    if sample_weight is None:
+        return None
+    rows = np.empty((n_rows(X), 0))
+    weight = _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
+    if not weight.any():
+        raise ValueError("sample_weight is zero for all rows: there is nothing to learn from.")
+    return weight
+
+
+class FitData(NamedTuple):
+    """What a fit works on; indices are places in the X of ``fit``."""
+
+    train: LabelledRows
+    meta: LabelledRows
+    train_indices: NDArray[Any]
+    meta_indices: NDArray[Any]
+    classes: NDArray[Any]
+
+
+def check_fit_data(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    X_meta: Any,
+    y_meta: Any,
+    meta_mask: Any,
+    *,
+    resume: bool,
+    classes: Any,
+    random_state: np.random.RandomState,
+) -> FitData:
+    """Validate all data of a fit and part the trusted rows from the others."""
+    if (X_meta is None) != (y_meta is None):
+        given, missing = ("X_meta", "y_meta") if y_meta is None else ("y_meta", "X_meta")
+        raise ValueError(f"{given} was given without {missing}: a trusted row needs both.")
+    if X_meta is not None and meta_mask is not None:
+        raise ValueError(
+            "Trusted rows were given twice, as X_meta and as meta_mask: pass one of them."
+        )
+    y = check_y(y)
+    X = check_X(estimator, X, reset=not resume)
+    check_lengths(X, y, "X", "y")
+    classes = _check_classes(estimator, y, classes, resume=resume)
+    rows = LabelledRows(X, encode(y, classes, "y"), check_sample_weight(sample_weight, X))
+    if X_meta is not None:
+        y_meta = check_y(y_meta, "y_meta")
+        X_meta = check_X_meta(estimator, X_meta, X)
+        check_lengths(X_meta, y_meta, "X_meta", "y_meta")
+        meta = LabelledRows(X_meta, encode(y_meta, classes, "y_meta"))
+        train_indices, meta_indices = np.arange(len(y)), np.empty(0, dtype=int)
+        train = rows
+    else:
+        if meta_mask is not None:
+            train_indices, meta_indices = split_by_mask(meta_mask, len(y))
+        else:
+            train_indices, meta_indices = split_off(rows.y, estimator.meta_size, random_state)
+            _warn_of_split(estimator, len(meta_indices))
+        train, meta = rows.take(train_indices), rows.take(meta_indices)._replace(sample_weight=None)
+    _check_sizes(train, meta, classes)
+    return FitData(train, meta, train_indices, meta_indices, classes)
+
+
+def _check_classes(estimator: Any, y: Any, classes: Any, *, resume: bool) -> NDArray[Any]:
+    if resume:
+        if classes is not None and not np.array_equal(np.unique(classes), estimator.classes_):
+            raise ValueError(
+                f"classes={np.unique(classes).tolist()} differ from those of the first call, "
+                f"{estimator.classes_.tolist()}."
+            )
+        return estimator.classes_
+    classes = np.unique(y if classes is None else classes)
+    if len(classes) < 2:
+        raise ValueError(
+            f"y has only one class, {classes.tolist()}: a classifier needs at least two."
+        )
+    return classes
+
+
+def _check_sizes(train: LabelledRows, meta: LabelledRows, classes: NDArray[Any]) -> None:
+    for name, rows in (("training", train), ("trusted", meta)):
+        if len(rows.y) < 2:
+            raise ValueError(f"At least 2 {name} rows are needed, got n_samples={len(rows.y)}.")
+    if train.sample_weight is not None and not train.sample_weight.any():
+        raise ValueError("sample_weight is zero for all training rows: nothing to learn from.")
+    warn_of_missing_classes(meta.y, classes)
+
+
+def check_lengths(X: Any, y: NDArray[Any], X_name: str, y_name: str) -> None:
+    if n_rows(X) != len(y):
+        raise ValueError(
+            f"{X_name} and {y_name} must have the same length, got {n_rows(X)} rows and {len(y)} "
+            "labels."
+        )
+
+
+def _warn_of_split(estimator: Any, n_meta: int) -> None:
+    if estimator.method == "uniform":
+        return
+    warnings.warn(
+        f"No trusted rows were given: {n_meta} rows (meta_size={estimator.meta_size}) were split "
+        "off and are taken on trust. If their labels are as noisy as the others, reweighting can "
+        "cost accuracy: pass checked rows as X_meta and y_meta, or mark them with meta_mask.",
+        UserWarning,
+        stacklevel=2,
+    )

@@ -1,0 +1,216 @@
+r"""The weighting network :math:`V_\psi`, and the fitted function a user holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import ArrayLike, NDArray
+
+
+class WeightingNetwork(nn.Module):
+    r"""The multilayer perceptron :math:`V_\psi` of Meta-Weight-Net.
+
+    .. math:: V_\psi(x) = c\,\sigma\bigl(W_2 \max(W_1 x + b_1, 0) + b_2\bigr)
+
+    Parameters
+    ----------
+    n_inputs : int, default=1
+        Number of columns of the input; the first is the loss of the row.
+    hidden_dim : int, default=100
+        Width of the hidden layer.
+    max_weight : float, default=1.0
+        The largest weight, :math:`c`.
+    zero_init : bool, default=False
+        Whether the last layer starts at zero, so that all weights start at ``max_weight / 2``.
+
+    References
+    ----------
+    .. [1] Shu et al. Meta-Weight-Net: Learning an Explicit Mapping For Sample Weighting.
+       NeurIPS, 2019.
+    """
+
+    def __init__(
+        self,
+        n_inputs: int = 1,
+        hidden_dim: int = 100,
+        *,
+        max_weight: float = 1.0,
+        zero_init: bool = False,
+    ) -> None:
+        super().__init__()
+        self.max_weight = max_weight
+        self.hidden = nn.Linear(n_inputs, hidden_dim)
+        self.output = nn.Linear(hidden_dim, 1)
+        if zero_init:
+            nn.init.zeros_(self.output.weight)
+            nn.init.zeros_(self.output.bias)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map inputs of shape (n, n_inputs) to weights of shape (n,)."""
+        scores = self.output(torch.relu(self.hidden(inputs))).squeeze(-1)
+        return self.max_weight * torch.sigmoid(scores)
+
+
+def weighting_inputs(
+    losses: Tensor, memory: Tensor | None, labels: Tensor | None, n_classes: int
+) -> Tensor:
+    """Stack what the weighting network sees: loss, remembered alignment, one-hot class.
+
+    Parameters
+    ----------
+    losses : Tensor of shape (n,)
+        Detached; scaled by the caller.
+    memory : Tensor of shape (n,) or None
+    labels : Tensor of shape (n,) or None
+        None for a function that does not know classes.
+    n_classes : int
+
+    Returns
+    -------
+    inputs : Tensor of shape (n, n_inputs)
+    """
+    columns = [losses.unsqueeze(-1)]
+    if memory is not None:
+        columns.append(memory.unsqueeze(-1))
+    if labels is not None:
+        columns.append(nn.functional.one_hot(labels, n_classes).to(losses.dtype))
+    return columns[0] if len(columns) == 1 else torch.cat(columns, dim=-1)
+
+
+class WeightingFunction:
+    """The learned function from losses to weights; NumPy in, NumPy out.
+
+    Attributes
+    ----------
+    loss_range_ : tuple of float
+        Smallest and largest loss of a training row under the fitted classifier, in nats. Outside
+        this range the function extrapolates.
+    classes_ : ndarray of shape (n_classes,) or None
+        The labels that a class-aware function takes; None if it takes losses only.
+
+    Notes
+    -----
+    With an alignment memory the weight of a row depends on its loss and on its remembered
+    alignment. Calling the object then gives the partial dependence on the loss: the mean weight
+    over the alignments of the training rows; :meth:`quantile` gives the spread around it.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        losses: Tensor,
+        loss_scale: float,
+        normalizer: float,
+        memory: Tensor | None = None,
+        classes: NDArray[Any] | None = None,
+    ) -> None:
+        self._network = network
+        self._loss_scale = loss_scale
+        self._normalizer = normalizer
+        self._memory = memory
+        self.classes_ = classes
+        self.loss_range_ = (float(losses.min()), float(losses.max()))
+
+    def __call__(self, losses: ArrayLike, classes: ArrayLike | None = None) -> NDArray[Any]:
+        """Return the weight for each loss.
+
+        Parameters
+        ----------
+        losses : array-like of any shape
+            Per-sample losses, in nats.
+        classes : array-like that broadcasts to the shape of losses, optional
+            The given label of each row; a class-aware function needs it.
+
+        Returns
+        -------
+        weights : ndarray of the shape of losses
+            Scaled as ``sample_weights_``: normalised methods have mean one over the training rows.
+
+        Raises
+        ------
+        ValueError
+            If classes are missing, unknown, or given to a function of the loss alone.
+        """
+        return self._evaluate(losses, classes).mean(axis=-1)
+
+    def quantile(
+        self, losses: ArrayLike, q: float, classes: ArrayLike | None = None
+    ) -> NDArray[Any]:
+        """Return a quantile, over the training rows' alignments, of the weight at each loss."""
+        return np.quantile(self._evaluate(losses, classes), q, axis=-1)
+
+    def to_frame(self, n_points: int = 101) -> pd.DataFrame:
+        """Tabulate the function over ``loss_range_``.
+
+        Returns
+        -------
+        frame : DataFrame with columns loss, weight and, for a class-aware function, class
+        """
+        import pandas as pd
+
+        losses = np.linspace(*self.loss_range_, n_points)
+        if self.classes_ is None:
+            return pd.DataFrame({"loss": losses, "weight": self(losses)})
+        parts = [
+            pd.DataFrame(
+                {"class": label, "loss": losses, "weight": self(losses, np.full(n_points, label))}
+            )
+            for label in self.classes_
+        ]
+        return pd.concat(parts, ignore_index=True)
+
+    def __repr__(self) -> str:
+        low, high = self.loss_range_
+        labels = None if self.classes_ is None else self.classes_[[0, 0]]
+        at_low, at_high = self([low, high], labels)
+        inputs = ["loss"]
+        inputs += ["alignment"] if self._memory is not None else []
+        inputs += ["class"] if self.classes_ is not None else []
+        return (
+            f"WeightingFunction({', '.join(inputs)} -> weight; "
+            f"loss {low:.3g} -> {at_low:.3g}, loss {high:.3g} -> {at_high:.3g})"
+        )
+
+    def _evaluate(self, losses: ArrayLike, classes: ArrayLike | None) -> NDArray[Any]:
+        """Weights of shape (*losses.shape, n_alignments)."""
+        losses = np.asarray(losses, dtype=float)
+        labels = self._encode(classes, losses.shape)
+        dtype = next(self._network.parameters()).dtype
+        flat = torch.as_tensor(losses.ravel(), dtype=dtype) / self._loss_scale
+        memory = self._memory if self._memory is not None else torch.zeros(1)
+        n_rows, n_alignments = len(flat), len(memory)
+        n_classes = 0 if self.classes_ is None else len(self.classes_)
+        with torch.no_grad():
+            weights = self._network(
+                weighting_inputs(
+                    flat.repeat_interleave(n_alignments),
+                    None if self._memory is None else memory.to(dtype).repeat(n_rows),
+                    None if labels is None else labels.repeat_interleave(n_alignments),
+                    n_classes,
+                )
+            )
+        shape = (*losses.shape, n_alignments)
+        return weights.reshape(shape).double().numpy() / self._normalizer
+
+    def _encode(self, classes: ArrayLike | None, shape: Sequence[int]) -> Tensor | None:
+        if self.classes_ is None:
+            if classes is not None:
+                raise ValueError("This weighting function takes losses only, but got classes.")
+            return None
+        if classes is None:
+            raise ValueError(
+                "This weighting function is class-aware: pass the label of each loss as classes."
+            )
+        given = np.broadcast_to(np.asarray(classes), shape).ravel()
+        unknown = np.setdiff1d(given, self.classes_)
+        if unknown.size:
+            raise ValueError(f"Unknown classes {unknown.tolist()}: not in {self.classes_.tolist()}")
+        return torch.as_tensor(np.searchsorted(self.classes_, given))

@@ -1,0 +1,213 @@
+"""What a method is: it fills gradients, batch by batch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from skmetaweight._functional import (
+    Alignments,
+    Batch,
+    Objective,
+    Params,
+    TrainingPass,
+    accumulate,
+    gradient,
+    meta_gradient,
+    sample_mean,
+)
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step tells, all of it detached and on the module's device.
+
+    Attributes
+    ----------
+    loss : Tensor of shape ()
+        The training loss whose gradient was left in the parameters.
+    y_pred : Tensor of shape (n, n_classes)
+    sample_losses : Tensor of shape (n,)
+        Before weighting, in nats.
+    weights : Tensor of shape (n,)
+    meta_loss : Tensor of shape () or None
+        Loss on the meta batch, where the step computed it.
+    diagnostics : dict of str to Tensor
+        Further scalars for the history, by name.
+    """
+
+    loss: Tensor
+    y_pred: Tensor
+    sample_losses: Tensor
+    weights: Tensor
+    meta_loss: Tensor | None = None
+    diagnostics: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Labelled rows under the fitted classifier, for :meth:`Reweighter.weigh`.
+
+    Attributes
+    ----------
+    losses : Tensor of shape (n,)
+    labels : Tensor of shape (n,)
+    index : Tensor of shape (n,) or None
+        Places of the rows in the training set; None for rows that were not part of it.
+    alignments : callable
+        Returns the alignments of shape (n,) with the whole meta set; computed when called.
+    """
+
+    losses: Tensor
+    labels: Tensor
+    index: Tensor | None
+    alignments: Callable[[], Tensor]
+
+
+class Reweighter(ABC):
+    """A bilevel update rule. Subclasses are final: one method, one file.
+
+    The life of a reweighter: the constructor takes hyper-parameters only; :meth:`build` creates
+    what is learned; :meth:`bind` tells the data of one fit; :meth:`step` runs for every batch.
+
+    Attributes
+    ----------
+    meta_interval : int
+        Batches between updates of what is learned.
+    normalize : bool
+        Whether weights have mean one.
+    normalizer : float
+        Mean raw weight of the training rows if so, else one.
+    why_no_function : str
+        For methods that learn no weighting function: what they do instead.
+    """
+
+    meta_interval: int = 1
+    normalize: bool = False
+    normalizer: float = 1.0
+    why_no_function: str
+
+    def build(self, n_classes: int, like: Tensor) -> None:
+        """Create the learned state, with the device and dtype of a given tensor."""
+        self.n_classes = n_classes
+        self.like = torch.empty(0, device=like.device, dtype=like.dtype)
+
+    def bind(self, objective: Objective, n_rows: int) -> None:
+        """Set the losses and the number of training rows of the fit that begins."""
+        self.objective = objective
+        self.n_rows = n_rows
+        self.alignments = Alignments()
+
+    @abstractmethod
+    def step(
+        self,
+        module: nn.Module,
+        batch: Batch,
+        meta_batch: Batch,
+        lookahead_lr: float,
+        *,
+        update: bool = True,
+    ) -> StepResult:
+        r"""Update what is learned and leave the gradient of the parameters in ``.grad``.
+
+        Parameters
+        ----------
+        module : Module
+            In train mode, its gradients cleared.
+        batch : Batch
+            Training rows.
+        meta_batch : Batch
+            Trusted rows.
+        lookahead_lr : float
+            Step size :math:`\alpha` of the virtual step.
+        update : bool, default=True
+            Whether this batch updates what is learned; every ``meta_interval``-th does.
+
+        Returns
+        -------
+        result : StepResult
+        """
+
+    @abstractmethod
+    def raw_weights(self, rows: Evaluation) -> Tensor:
+        """Return weights of shape (n,) of labelled rows, before they are scaled to mean one."""
+
+    def calibrate(self, rows: Evaluation) -> Tensor:
+        """Weigh the training rows, whose mean scales all later weights."""
+        weights = self.raw_weights(rows)
+        if self.normalize:
+            self.normalizer = max(weights.mean().item(), tiny(weights))
+        return weights / self.normalizer
+
+    def weigh(self, rows: Evaluation) -> Tensor:
+        """Return the weights of shape (n,) of labelled rows under the fitted classifier."""
+        return self.raw_weights(rows) / self.normalizer
+
+    def weighting_function(self, rows: Evaluation, classes: Any) -> Any:
+        """Return the learned :class:`WeightingFunction`.
+
+        Raises
+        ------
+        AttributeError
+            If the method learns no function of the loss.
+        """
+        del rows, classes
+        raise AttributeError(
+            f"{type(self).__name__} learns no weighting function: {self.why_no_function}"
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that is learned, as tensors by name."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` returned."""
+        del state
+
+    def _meta_gradient_at_params(
+        self, module: nn.Module, forward: TrainingPass, params: Params, meta_batch: Batch
+    ) -> tuple[Params, Tensor]:
+        """Return the meta gradient without lookahead, from the training pass if it can."""
+        if forward.meta_loss is not None:
+            grads = gradient(forward.meta_loss, params, retain_graph=True)
+            return grads, forward.meta_loss.detach()
+        return meta_gradient(self.objective, module, params, meta_batch)
+
+    def _fill_gradients(
+        self,
+        params: Params,
+        forward: TrainingPass,
+        weights: Tensor,
+        shared_meta_gradient: Params | None = None,
+    ) -> Tensor:
+        """Leave the gradient of the weighted training loss in ``.grad``; return the loss.
+
+        A meta gradient that is already known spares its part of the backward pass.
+        """
+        loss = self.objective.training_loss(forward, weights)
+        if shared_meta_gradient is None or forward.meta_loss is None:
+            loss.backward()
+            return loss.detach()
+        share = self.objective.meta_share
+        weighted = sample_mean(weights * forward.losses, forward.rows[0].sample_weight)
+        ((1 - share) * weighted).backward()
+        accumulate(params, shared_meta_gradient, share)
+        return loss.detach()
+
+
+def tiny(like: Tensor) -> float:
+    """Return the smallest number that is safe to divide by."""
+    return torch.finfo(like.dtype).tiny
+
+
+def mean_one(weights: Tensor, sample_weight: Tensor | None) -> Tensor:
+    """Scale weights to mean one over the batch, differentiably; all-zero weights stay zero."""
+    mean = sample_mean(weights, sample_weight)
+    if sample_weight is not None:
+        mean = mean / sample_weight.mean().clamp(min=tiny(mean))
+    return weights / mean.clamp(min=tiny(mean))
