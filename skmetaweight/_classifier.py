@@ -324,7 +324,8 @@ class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
         random_state = fresh_or_given(self.random_state)
         seed = int(random_state.randint(np.iinfo(np.int32).max))
         device = resolve_device(self.device)
-        with seeded(device, seed):
+        # A fit that goes on draws other dropout masks than the fits before it.
+        with seeded(device, seed + (self.net_.n_batches_ if resume else 0)):
             with self._unchanged_on_error():
                 data = check_fit_data(
                     self,
@@ -379,6 +380,7 @@ class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
         labels = data.classes[data.meta.y]
         given = self.class_weight
         if isinstance(given, dict):
+            _check_class_weight(given, data.classes)
             given = {k: v for k, v in given.items() if k in data.classes[present]}
         weight = np.zeros(len(data.classes))
         weight[present] = compute_class_weight(given, classes=data.classes[present], y=labels)
@@ -476,6 +478,18 @@ class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
         return tags
 
 
+def _check_class_weight(class_weight: dict[Any, float], classes: NDArray[Any]) -> None:
+    unknown = [label for label in class_weight if label not in classes]
+    if unknown:
+        raise ValueError(
+            f"class_weight has labels {unknown} that are not among the classes {classes.tolist()}."
+        )
+    if not all(0 <= value < np.inf for value in class_weight.values()):
+        raise ValueError(
+            f"class_weight must be non-negative and finite, got {list(class_weight.values())}."
+        )
+
+
 def _warn_of_collapse(weights: torch.Tensor) -> None:
     mean, spread = weights.mean().item(), weights.std().item()
     if mean < 1e-3:
@@ -488,5 +502,5 @@ def _warn_of_collapse(weights: torch.Tensor) -> None:
         f"The learned weights are {what}: nothing was learned about the rows. Check that the meta "
         "set is preprocessed as X and large enough, or raise meta_lr or max_epochs.",
         ConvergenceWarning,
-        stacklevel=4,
+        stacklevel=5,
     )

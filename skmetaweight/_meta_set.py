@@ -64,7 +64,7 @@ def split_off(
     ValueError
         If there are too few rows to split.
     """
-    share = meta_size if isinstance(meta_size, float) else meta_size / len(y)
+    share = meta_size if meta_size < 1 else meta_size / len(y)
     if share >= 1:
         raise ValueError(
             f"meta_size={meta_size} would take all of the {len(y)} rows; none is left to train on."
@@ -95,7 +95,7 @@ def warn_of_missing_classes(y_meta: NDArray[Any], classes: NDArray[Any]) -> None
             f"The meta set has no row of the classes {missing.tolist()}: nothing speaks for their "
             "rows, and their weights may vanish. Check a few rows of each class.",
             UserWarning,
-            stacklevel=2,
+            stacklevel=5,
         )
 
 

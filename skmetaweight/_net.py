@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback, EpochTimer, LRScheduler, PrintLog
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from skmetaweight._batches import RowBatches, Rows
 from skmetaweight._functional import Batch, Objective, Params, trainable
@@ -26,7 +27,7 @@ EVALUATION_ROWS = 8192
 
 
 class NonFiniteLossError(ValueError):
-    """The training loss became NaN or infinite."""
+    """The training loss or the meta loss became NaN or infinite."""
 
 
 class SkorchLosses(nn.Module):
@@ -147,18 +148,23 @@ class ReweightedNet(NeuralNetClassifier):
         """Return the training rows and the trusted rows."""
         return X, self.meta_rows_
 
-    def get_iterator(self, dataset: Dataset, training: bool = False) -> Any:
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         """Slice rows by index; a loader of the user's own is used as it is."""
-        iterator = self.iterator_train if training else self.iterator_valid
-        is_plain = iterator is DataLoader
+        iterator: Any = self.iterator_train if training else self.iterator_valid
         options = self.get_params_for("iterator_train" if training else "iterator_valid")
-        if is_plain and isinstance(dataset, Rows) and not options.keys() - {"shuffle"}:
-            self.batching_ = "tensors"
-            size = len(dataset) if self.batch_size == -1 else self.batch_size
+        is_plain = iterator is DataLoader
+        in_tensors = is_plain and isinstance(dataset, Rows) and not options.keys() - {"shuffle"}
+        if training:
+            self.batching_ = "tensors" if in_tensors else "loader"
+        size = len(dataset) if self.batch_size == -1 else self.batch_size
+        if in_tensors:
             shuffle = training and options.get("shuffle", True)
             return RowBatches(dataset, size, self.generator_, shuffle=shuffle)
-        self.batching_ = "loader"
-        return super().get_iterator(dataset, training=training)
+        if training and is_plain and not options.keys() & {"sampler", "batch_sampler"}:
+            options.setdefault("shuffle", True)  # skorch's default is the order of the rows
+        if "batch_sampler" not in options:
+            options.setdefault("batch_size", size)
+        return iterator(dataset, **options)
 
     def run_single_epoch(
         self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any
@@ -235,13 +241,7 @@ class ReweightedNet(NeuralNetClassifier):
         sizes = torch.tensor([float(size) for _, size in results])
         losses = torch.stack([result.loss for result, _ in results]).cpu()
         train_loss = float((losses * sizes).sum() / sizes.sum())
-        if not math.isfinite(train_loss):
-            epoch = len(self.history)
-            raise NonFiniteLossError(
-                f"The training loss became {train_loss} in epoch {epoch} with "
-                f"lr={self.optimizer_.param_groups[0]['lr']:g}. Lower lr, and check X for values "
-                "that are very large."
-            )
+        self._check_finite("training loss", train_loss)
         weights = torch.cat([result.weights for result, _ in results])
         mean = weights.mean()
         effective = weights.sum().square() / weights.square().sum().clamp(min=1e-30)
@@ -255,9 +255,18 @@ class ReweightedNet(NeuralNetClassifier):
             values = [r.diagnostics[name] for r, _ in results if name in r.diagnostics]
             record(name, torch.stack(values).mean().item())
 
+    def _check_finite(self, name: str, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise NonFiniteLossError(
+                f"The {name} became {loss} in epoch {len(self.history)} with "
+                f"lr={self.optimizer_.param_groups[0]['lr']:g}. Lower lr, and check X for values "
+                "that are very large."
+            )
+
     def _record_meta_loss(self) -> None:
         losses, labels = self.evaluate(self.meta_rows_)
         meta_loss = self.objective_.meta_loss(losses, labels).item()
+        self._check_finite("meta loss", meta_loss)
         best, best_epoch, state = self.best_
         epoch = len(self.history)
         is_best = meta_loss < best
@@ -364,6 +373,14 @@ class ReweightedNet(NeuralNetClassifier):
                     f"{batch.n_rows} rows and {n_classes} classes, got {got}."
                 )
             losses = self.losses_(y_pred, batch.y)
+        if isinstance(self.criterion_, nn.CrossEntropyLoss) and _are_probabilities(y_pred):
+            warnings.warn(
+                "The module's outputs look like probabilities, but CrossEntropyLoss takes logits "
+                "and applies a softmax of its own. Remove the module's softmax, or pass "
+                "criterion=torch.nn.NLLLoss, which takes probabilities as in skorch.",
+                UserWarning,
+                stacklevel=4,
+            )
         if tuple(losses.shape) != (batch.n_rows,):
             raise ValueError(
                 "The criterion must give one loss per row: expected shape "
@@ -390,6 +407,11 @@ class _Schedule:
             for group in self._groups:
                 group["lr"] = group["initial_lr"] * factor
         self._epoch += 1
+
+
+def _are_probabilities(y_pred: Tensor) -> bool:
+    sums = y_pred.sum(dim=-1)
+    return bool((y_pred >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-4)
 
 
 def _as_batch(raw: Any, device: torch.device) -> Batch:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.multiclass import check_classification_targets
@@ -32,6 +33,11 @@ class LabelledRows(NamedTuple):
         weight = None if self.sample_weight is None else self.sample_weight[index]
         return LabelledRows(X, self.y[index], weight)
 
+    def with_mean_weight_one(self) -> LabelledRows:
+        if self.sample_weight is None:
+            return self
+        return self._replace(sample_weight=self.sample_weight / self.sample_weight.mean())
+
 
 def check_X(estimator: Any, X: Any, *, reset: bool) -> Any:
     """Validate rows without labels.
@@ -45,7 +51,7 @@ def check_X(estimator: Any, X: Any, *, reset: bool) -> Any:
         If X is not finite, has the wrong shape, or differs from the X of ``fit``.
     """
     own_module = estimator.module is not None
-    if isinstance(X, dict):
+    if _is_dict(X):
         return _check_dict(X, own_module)
     dtype = "numeric" if own_module else np.float32
     return validate_data(
@@ -74,6 +80,10 @@ def check_X_meta(estimator: Any, X_meta: Any, X: Any) -> Any:
             f"{_row_shapes(checked)}."
         )
     return checked
+
+
+def _is_dict(X: Any) -> bool:
+    return isinstance(X, dict) and not issparse(X)  # a DOK matrix is both
 
 
 def _row_shapes(X: Any) -> Any:
@@ -194,7 +204,9 @@ def check_fit_data(
             train_indices, meta_indices = split_off(rows.y, estimator.meta_size, random_state)
             _warn_of_split(estimator, len(meta_indices))
         train, meta = rows.take(train_indices), rows.take(meta_indices)._replace(sample_weight=None)
-    _check_sizes(train, meta, classes)
+    _check_sizes(train, meta)
+    train = train.with_mean_weight_one()
+    warn_of_missing_classes(meta.y, classes)
     return FitData(train, meta, train_indices, meta_indices, classes)
 
 
@@ -214,13 +226,12 @@ def _check_classes(estimator: Any, y: Any, classes: Any, *, resume: bool) -> NDA
     return classes
 
 
-def _check_sizes(train: LabelledRows, meta: LabelledRows, classes: NDArray[Any]) -> None:
+def _check_sizes(train: LabelledRows, meta: LabelledRows) -> None:
     for name, rows in (("training", train), ("trusted", meta)):
         if len(rows.y) < 2:
             raise ValueError(f"At least 2 {name} rows are needed, got n_samples={len(rows.y)}.")
     if train.sample_weight is not None and not train.sample_weight.any():
         raise ValueError("sample_weight is zero for all training rows: nothing to learn from.")
-    warn_of_missing_classes(meta.y, classes)
 
 
 def check_lengths(X: Any, y: NDArray[Any], X_name: str, y_name: str) -> None:
@@ -239,5 +250,5 @@ def _warn_of_split(estimator: Any, n_meta: int) -> None:
         "off and are taken on trust. If their labels are as noisy as the others, reweighting can "
         "cost accuracy: pass checked rows as X_meta and y_meta, or mark them with meta_mask.",
         UserWarning,
-        stacklevel=2,
+        stacklevel=5,
     )
