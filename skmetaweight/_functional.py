@@ -67,8 +67,10 @@ class TrainingPass:
     rows : tuple of Batch
         What went through the module: the batch and, with a meta share, the meta batch.
     rng_state : tuple of Tensor
-        States of the generators before the pass, which :func:`alignments` replays so that dropout
+        States of the generators before the pass, which :class:`Alignments` replays so that dropout
         draws the same mask.
+    buffers : dict of str to Tensor
+        Buffers before the pass, for modules whose output depends on them in train mode.
     """
 
     y_pred: Tensor
@@ -76,6 +78,7 @@ class TrainingPass:
     meta_loss: Tensor | None
     rows: tuple[Batch, ...]
     rng_state: tuple[Tensor, ...]
+    buffers: Params
 
 
 @dataclass(frozen=True)
@@ -117,17 +120,23 @@ class Objective:
         """Run the training forward: the only one that moves BatchNorm statistics."""
         rows = (batch, meta_batch) if self.meta_share else (batch,)
         rng_state = _get_rng_state(batch.y.device)
+        buffers = _copy_of_buffers(module)
         y_pred, losses = self._losses(module, rows)
         if not self.meta_share:
-            return TrainingPass(y_pred, losses, None, rows, rng_state)
+            return TrainingPass(y_pred, losses, None, rows, rng_state, buffers)
         n = batch.n_rows
         meta_loss = self.meta_loss(losses[n:], meta_batch.y)
-        return TrainingPass(y_pred[:n], losses[:n], meta_loss, rows, rng_state)
+        return TrainingPass(y_pred[:n], losses[:n], meta_loss, rows, rng_state, buffers)
 
     def losses_at(self, module: nn.Module, params: Params, rows: tuple[Batch, ...]) -> Tensor:
         """Per-sample losses at other parameters; the module's buffers stay as they are."""
-        buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
-        return self._losses(module, rows, {**params, **buffers})[1]
+        return self._losses(module, rows, {**params, **_copy_of_buffers(module)})[1]
+
+    def repeated(self, module: nn.Module, params: Params, forward: TrainingPass) -> Tensor:
+        """Repeat a training pass at other parameters: same rows, random numbers and buffers."""
+        buffers = {name: buffer.clone() for name, buffer in forward.buffers.items()}
+        with _replayed(forward):
+            return self._losses(module, forward.rows, {**params, **buffers})[1]
 
     def _losses(
         self, module: nn.Module, rows: tuple[Batch, ...], state: Params | None = None
@@ -193,21 +202,27 @@ def meta_gradient(
 class Alignments:
     r"""Computes :math:`a_i = \langle d, \nabla \ell_i(\theta) \rangle` for a direction :math:`d`.
 
-    One forward-mode product gives all of them, exactly. A module with an operation that has no
-    forward-mode derivative is met at the first call: from then on the products are central
-    differences of the losses, after one warning.
+    One forward-mode product gives all of them, exactly. Where it cannot, the first call finds out,
+    warns once, and from then on another mode is used.
 
     Attributes
     ----------
-    mode : {"forward-mode", "central-differences"}
+    mode : {"forward-mode", "double-backward", "central-differences"}
         How the products are computed.
-    """
 
-    relative_step = 1e-2
-    r"""Length of the step of the central differences, :math:`\epsilon \lVert d \rVert`."""
+    Notes
+    -----
+    With a dummy cotangent :math:`v`, :math:`g(v) = \sum_i v_i \nabla \ell_i` is linear, and
+    :math:`a = \nabla_v \langle g(v), d \rangle`: two backward passes through the graph of the
+    training pass. They respect what forward mode and differences of losses do not: a
+    ``torch.no_grad`` block in the module, or a custom backward that is no derivative. Whether
+    forward mode agrees is checked once, by :math:`\sum_i a_i = \langle d, \nabla \sum_i \ell_i
+    \rangle`.
+    """
 
     def __init__(self) -> None:
         self.mode = "forward-mode"
+        self._checked = False
 
     def __call__(
         self, objective: Objective, module: nn.Module, forward: TrainingPass, direction: Params
@@ -223,73 +238,141 @@ class Alignments:
         direction : dict of str to Tensor
             One tangent per parameter, usually the meta gradient.
         """
-        n = len(forward.losses)
-        if self.mode == "forward-mode":
+        reason = None
+        while True:
             try:
-                return _forward_mode(objective, module, forward, direction)[:n]
-            except (NotImplementedError, RuntimeError) as error:
-                if not _lacks_forward_mode(error):
+                product = _PRODUCTS[self.mode](objective, module, forward, direction)
+                if self.mode == "forward-mode" and not self._checked:
+                    self._check(forward, direction, product, module)
+                break
+            except RuntimeError as error:
+                if self.mode not in _FALLBACK or not _lacks_derivative(error):
                     raise
-                self._fall_back(error)
-        return self._central_differences(objective, module, forward, direction)[:n]
+                reason = reason or str(error).splitlines()[0][:150]
+                self.mode = _FALLBACK[self.mode]
+        if reason is not None:
+            warnings.warn(_WARNINGS[self.mode].format(reason), UserWarning, stacklevel=2)
+        return product[: len(forward.losses)]
 
-    def _fall_back(self, error: Exception) -> None:
-        self.mode = "central-differences"
-        warnings.warn(
-            "The module has an operation without a forward-mode derivative "
-            f"({str(error).splitlines()[0][:150]}). The alignments are computed by central "
-            "differences instead: one more forward pass for each update of the weighting "
-            "function, and a relative error of about 1e-4 rather than rounding.",
-            UserWarning,
-            stacklevel=2,
-        )
+    def _check(
+        self, forward: TrainingPass, direction: Params, product: Tensor, module: nn.Module
+    ) -> None:
+        if not forward.losses.requires_grad:
+            return
+        params = {name: param for name, param in trainable(module).items() if name in direction}
+        grads = gradient(forward.losses.sum(), params, retain_graph=True)
+        expected = torch.stack([(grads[name] * direction[name]).sum() for name in params]).sum()
+        product = product[: len(forward.losses)]
+        tolerance = 5e-2 if product.element_size() < 4 else 1e-3
+        if (product.sum() - expected).abs() > tolerance * product.abs().sum():
+            raise _ForwardModeDisagreesError(
+                "forward-mode and backward derivatives differ, e.g. by a torch.no_grad block"
+            )
+        self._checked = True
 
-    def _central_differences(
-        self, objective: Objective, module: nn.Module, forward: TrainingPass, direction: Params
-    ) -> Tensor:
-        norm = torch.linalg.vector_norm(
-            torch.stack([torch.linalg.vector_norm(tangent) for tangent in direction.values()])
-        )
-        step = self.relative_step / norm.clamp(min=torch.finfo(norm.dtype).tiny)
-        params = {name: param.detach() for name, param in trainable(module).items()}
 
-        def losses(sign: int) -> Tensor:
-            moved = {
-                name: param + sign * step * direction[name] if name in direction else param
-                for name, param in params.items()
-            }
-            return objective.losses_at(module, moved, forward.rows)
-
-        with torch.no_grad():
-            with replayed(forward):
-                above = losses(+1)
-            with replayed(forward):
-                below = losses(-1)
-        return (above - below) / (2 * step)
+class _ForwardModeDisagreesError(RuntimeError):
+    pass
 
 
 def _forward_mode(
     objective: Objective, module: nn.Module, forward: TrainingPass, direction: Params
 ) -> Tensor:
-    with torch.no_grad(), forward_ad.dual_level(), replayed(forward):
+    with torch.no_grad(), forward_ad.dual_level():
         duals = {
             name: forward_ad.make_dual(param.detach(), direction[name])
             for name, param in trainable(module).items()
         }
-        losses = objective.losses_at(module, duals, forward.rows)
+        losses = objective.repeated(module, duals, forward)
         tangent = forward_ad.unpack_dual(losses).tangent
         return torch.zeros_like(losses) if tangent is None else tangent
 
 
-def _lacks_forward_mode(error: Exception) -> bool:
+def _double_backward(
+    objective: Objective, module: nn.Module, forward: TrainingPass, direction: Params
+) -> Tensor:
+    params = trainable(module)
+    losses = forward.losses
+    with torch.enable_grad():
+        if not losses.requires_grad:
+            losses = objective.repeated(module, params, forward)
+        cotangent = torch.ones_like(losses, requires_grad=True)
+        grads = torch.autograd.grad(
+            losses, list(params.values()), cotangent, create_graph=True, materialize_grads=True
+        )
+        reached = [(grad, name) for grad, name in zip(grads, params, strict=True) if grad.grad_fn]
+        if not reached:
+            return torch.zeros_like(losses)
+        along = sum((grad * direction[name]).sum() for grad, name in reached)
+        (product,) = torch.autograd.grad(
+            along, cotangent, retain_graph=True, materialize_grads=True
+        )
+    return product.detach()
+
+
+def _central_differences(
+    objective: Objective, module: nn.Module, forward: TrainingPass, direction: Params
+) -> Tensor:
+    norm = torch.linalg.vector_norm(
+        torch.stack([torch.linalg.vector_norm(tangent) for tangent in direction.values()])
+    )
+    # Long enough for rounding to be small, short enough for few units to change sides.
+    length = max(torch.finfo(norm.dtype).eps ** (1 / 3), 1e-3)
+    step = length / norm.clamp(min=torch.finfo(norm.dtype).tiny)
+
+    def losses(sign: int) -> Tensor:
+        moved = {
+            name: param.detach() + sign * step * direction[name]
+            for name, param in trainable(module).items()
+        }
+        return objective.repeated(module, moved, forward)
+
+    with torch.no_grad():
+        return (losses(+1) - losses(-1)) / (2 * step)
+
+
+_PRODUCTS = {
+    "forward-mode": _forward_mode,
+    "double-backward": _double_backward,
+    "central-differences": _central_differences,
+}
+_FALLBACK = {"forward-mode": "double-backward", "double-backward": "central-differences"}
+_WARNINGS = {
+    "double-backward": (
+        "The module cannot be differentiated in forward mode ({}). The alignments are computed by "
+        "a double backward instead: still exact, but each update of what is learned needs a "
+        "second-order graph, which costs memory and about one more backward pass."
+    ),
+    "central-differences": (
+        "The module has an operation without a forward-mode derivative and without a second "
+        "derivative ({}). The alignments are computed by central differences instead: one more "
+        "forward pass for each update of what is learned, and a relative error of up to about "
+        "1e-3 rather than rounding."
+    ),
+}
+
+
+def _lacks_derivative(error: Exception) -> bool:
+    if isinstance(error, NotImplementedError | _ForwardModeDisagreesError):
+        return True
     message = str(error)
     return any(
         hint in message
-        for hint in ("forward AD", "forward mode", "forward-mode", "jvp", "vmap", "functorch")
+        for hint in (
+            "forward AD",
+            "forward mode",
+            "forward-mode",
+            "jvp",
+            "vmap",
+            "functorch",
+            "derivative for",
+            "once_differentiable",
+            "ouble backward",
+        )
     )
 
 
-class replayed:
+class _replayed:
     """Run a block with the random numbers that the training pass drew."""
 
     def __init__(self, forward: TrainingPass) -> None:
@@ -302,6 +385,10 @@ class replayed:
 
     def __exit__(self, *exc_info: object) -> None:
         _set_rng_state(self._device, self._after)
+
+
+def _copy_of_buffers(module: nn.Module) -> Params:
+    return {name: buffer.clone() for name, buffer in module.named_buffers()}
 
 
 def _get_rng_state(device: torch.device) -> tuple[Tensor, ...]:

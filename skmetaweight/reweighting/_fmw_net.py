@@ -15,7 +15,6 @@ from skmetaweight._functional import (
     accumulate,
     gradient,
     lookahead,
-    replayed,
     sample_mean,
     trainable,
 )
@@ -147,8 +146,8 @@ class FastMetaWeightNet(FunctionBasedReweighter):
         r"""Return :math:`\nabla_\psi q`."""
         batch = forward.rows[0]
         p = lookahead(params, q_theta, lookahead_lr)
-        with torch.no_grad(), replayed(forward):
-            losses_p = self.objective.losses_at(module, p, forward.rows)[: batch.n_rows]
+        with torch.no_grad():
+            losses_p = self.objective.repeated(module, p, forward)[: batch.n_rows]
         weights_p = self.network(self.batch_inputs(losses_p, batch))
         q = weights * forward.losses.detach() - weights_p * losses_p
         return self.network_gradient(sample_mean(q, batch.sample_weight))
