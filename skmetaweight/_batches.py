@@ -91,6 +91,8 @@ class Rows(Dataset):
         return self._to_tensor(part.toarray() if sp.issparse(part) else np.ascontiguousarray(part))
 
     def _to_tensor(self, values: Any) -> Tensor:
+        if isinstance(values, np.ndarray) and not values.flags.writeable:
+            values = values.copy()  # torch has no read-only tensors
         tensor = torch.as_tensor(values)
         if tensor.is_floating_point() or self._cast_integers:
             return tensor.to(self.device, self._dtype)
