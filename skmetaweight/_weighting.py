@@ -92,6 +92,8 @@ class WeightingFunction:
     loss_range_ : tuple of float
         Smallest and largest loss of a training row under the fitted classifier, in nats. Outside
         this range the function extrapolates.
+    loss_percentiles_ : ndarray of shape (101,)
+        Percentiles of those losses.
     classes_ : ndarray of shape (n_classes,) or None
         The labels that a class-aware function takes; None if it takes losses only.
 
@@ -118,6 +120,7 @@ class WeightingFunction:
         self._memory = memory
         self.classes_ = classes
         self.loss_range_ = (float(losses.min()), float(losses.max()))
+        self.loss_percentiles_ = np.percentile(losses.cpu().numpy(), np.arange(101))
 
     def __call__(self, losses: ArrayLike, classes: ArrayLike | None = None) -> NDArray[Any]:
         """Return the weight for each loss.
