@@ -384,6 +384,8 @@ class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
             given = {k: v for k, v in given.items() if k in data.classes[present]}
         weight = np.zeros(len(data.classes))
         weight[present] = compute_class_weight(given, classes=data.classes[present], y=labels)
+        if not weight.any():
+            raise ValueError(f"class_weight is zero for all classes of the meta set: {given}.")
         weight /= weight[data.meta.y].mean()
         return torch.as_tensor(weight, dtype=net.parameter.dtype, device=net.parameter.device)
 

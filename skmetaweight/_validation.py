@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -110,8 +111,14 @@ def check_y(y: Any, name: str = "y") -> NDArray[Any]:
     y = column_or_1d(y, warn=True)
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         raise ValueError(f"Input {name} contains NaN or infinity.")
+    if y.dtype.kind == "O" and any(map(_is_missing, y)):
+        raise ValueError(f"Input {name} contains missing labels (None, NaN or NA).")
     check_classification_targets(y)
     return y
+
+
+def _is_missing(label: Any) -> bool:
+    return label is None or is_scalar_nan(label) or is_pandas_na(label)
 
 
 def n_rows(X: Any) -> int:
@@ -147,11 +154,10 @@ def check_sample_weight(sample_weight: Any, X: Any) -> NDArray[Any] | None:
     """
     if sample_weight is None:
         return None
-    rows = np.empty((n_rows(X), 0))
-    weight = _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
-    if not weight.any():
+    if not np.any(sample_weight):
         raise ValueError("sample_weight is zero for all rows: there is nothing to learn from.")
-    return weight
+    rows = np.empty((n_rows(X), 0))
+    return _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
 
 
 class FitData(NamedTuple):
@@ -231,7 +237,9 @@ def _check_sizes(train: LabelledRows, meta: LabelledRows) -> None:
         if len(rows.y) < 2:
             raise ValueError(f"At least 2 {name} rows are needed, got n_samples={len(rows.y)}.")
     if train.sample_weight is not None and not train.sample_weight.any():
-        raise ValueError("sample_weight is zero for all training rows: nothing to learn from.")
+        raise ValueError(
+            "sample_weight is zero for all training rows: there is nothing to learn from."
+        )
 
 
 def check_lengths(X: Any, y: NDArray[Any], X_name: str, y_name: str) -> None:
