@@ -82,7 +82,7 @@ class WeightingFunctionDisplay:
         ----------
         estimator : MetaWeightClassifier, or Pipeline or search that ends in one
         loss_range : tuple of float, optional
-            Smallest and largest loss to draw; those of the training rows if None.
+            Smallest and largest loss to draw; from 0 to the largest of a training row if None.
         ax, **kwargs
             As in :meth:`plot`.
 
@@ -92,7 +92,8 @@ class WeightingFunctionDisplay:
             If the method learned no function of the loss.
         """
         function = _classifier(estimator).weighting_function_
-        losses = np.linspace(*(loss_range or function.loss_range_), 201)
+        low, high = function.loss_range_
+        losses = np.linspace(*(loss_range or (min(0.0, low), high)), 201)
         classes = function.classes_
         labels = None if classes is None else classes[:, None]
         grid = losses if classes is None else np.tile(losses, (len(classes), 1))

@@ -60,7 +60,7 @@ def test_curve_is_the_weighting_function_over_the_loss_range(fitted):
     display = WeightingFunctionDisplay.from_estimator(fitted)
     losses, weights = display.line_.get_data()
     function = fitted.weighting_function_
-    assert (losses[0], losses[-1]) == pytest.approx(function.loss_range_)
+    assert (losses[0], losses[-1]) == pytest.approx((0, function.loss_range_[1]))
     np.testing.assert_allclose(weights, function(losses), rtol=1e-5)
     assert display.ax_.get_xlabel() == "Training loss (nats)"
     assert display.ax_.get_ylabel() == "Weight"
@@ -72,8 +72,8 @@ def test_band_lies_between_the_quartiles_over_alignments(fitted):
     display = WeightingFunctionDisplay.from_estimator(fitted)
     function = fitted.weighting_function_
     lower, upper = display.quartiles
-    np.testing.assert_allclose(lower, function.quantile(display.losses, 0.255), rtol=1e-5)
-    np.testing.assert_allclose(upper, function.quantile(display.losses, 0.755), rtol=1e-5)
+    np.testing.assert_allclose(lower, function.quantile(display.losses, 0.25), rtol=1e-5)
+    np.testing.assert_allclose(upper, function.quantile(display.losses, 0.75), rtol=1e-5)
     drawn = display.band_.get_paths()[0].vertices
     assert drawn[:, 1].min() == pytest.approx(lower.min())
     assert drawn[:, 1].max() == pytest.approx(upper.max())
@@ -117,7 +117,9 @@ def test_rug_marks_the_training_losses_and_shade_what_lies_outside(fitted):
     places = np.array([segment[0, 0] for segment in display.rug_.get_segments()])
     assert (places.min(), places.max()) == pytest.approx((low, high))
     assert len(places) == 101
-    assert display.outside_ == []
+    assert [shade.get_x() for shade in display.outside_] == [0]  # up to the smallest loss
+    exact = WeightingFunctionDisplay.from_estimator(fitted, loss_range=(low, high))
+    assert exact.outside_ == []
 
     wide = WeightingFunctionDisplay.from_estimator(fitted, loss_range=(0, high + 1))
     starts = [shade.get_x() for shade in wide.outside_]
