@@ -43,17 +43,20 @@ class Rows(Dataset):
         dtype: torch.dtype,
         cast_integers: bool,
     ) -> None:
-        self.device = device
+        self.y = torch.as_tensor(y, dtype=torch.long, device=device)
         self._dtype = dtype
         self._cast_integers = cast_integers
         if isinstance(X, dict):
             self.X = {name: self._place(values) for name, values in X.items()}
         else:
             self.X = self._place(X)
-        self.y = torch.as_tensor(y, dtype=torch.long, device=device)
         self.sample_weight = None
         if sample_weight is not None:
             self.sample_weight = torch.as_tensor(sample_weight, dtype=dtype, device=device)
+
+    @property
+    def device(self) -> torch.device:
+        return self.y.device  # another one after unpickling without the GPU
 
     def __len__(self) -> int:
         return len(self.y)

@@ -97,6 +97,22 @@ class ReweightedNet(NeuralNetClassifier):
         self.reweighter_ = copy.deepcopy(self.reweighter)
         self.reweighter_.build(n_classes, self.parameter)
         self.n_batches_ = 0
+        own = ["reweighter_", "objective_", "meta_rows_"]
+        self.cuda_dependent_attributes_ = [*self.cuda_dependent_attributes_, *own]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the attributes as they are, or skorch's portable form if they are on a GPU.
+
+        The latter pickles on its own, which cloudpickle's classes of a notebook do not survive.
+        """
+        on_cpu = torch.device(self.device).type == "cpu"
+        return self.__dict__.copy() if on_cpu else super().__getstate__()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "__cuda_dependent_attributes__" in state:
+            super().__setstate__(state)
+        else:
+            self.__dict__.update(state)
 
     @property
     def parameter(self) -> Tensor:
