@@ -157,6 +157,6 @@ class FunctionBasedReweighter(Reweighter):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned."""
         self.network.load_state_dict(state["network"])
-        self.network_optimizer.load_state_dict(state["optimizer"])
+        self.network_optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
         if self.memory_decay:
             self.memory.load_state_dict(state["memory"])

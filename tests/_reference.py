@@ -1,0 +1,304 @@
+"""The methods as their equations say: slow, obvious, one gradient at a time.
+
+Nothing here shares code with the package, and no line is clever. Every class has the ``step`` of a
+reweighter: it leaves the gradient of the parameters in ``.grad`` and returns the weights. Virtual
+steps run on deep copies of the module, so that batch statistics move once, in the training pass.
+"""
+
+import copy
+import math
+
+import torch
+from torch.func import functional_call
+
+
+def cross_entropy(logits, y):
+    return -torch.log_softmax(logits, dim=1)[torch.arange(len(y)), y]
+
+
+def outputs(module, params, X):
+    return functional_call(module, params, *(((), X) if isinstance(X, dict) else ((X,),)))
+
+
+def stacked(first, second):
+    if isinstance(first, dict):
+        return {key: torch.cat([first[key], second[key]]) for key in first}
+    return torch.cat([first, second])
+
+
+def trainable(module):
+    return {name: param for name, param in module.named_parameters() if param.requires_grad}
+
+
+def gradients(loss, params, **options):
+    options = {"retain_graph": True, "materialize_grads": True, **options}
+    return dict(
+        zip(params, torch.autograd.grad(loss, list(params.values()), **options), strict=True)
+    )
+
+
+def inner(direction, grads):
+    return sum((direction[name] * grads[name]).sum() for name in grads)
+
+
+def per_sample_alignments(losses, params, direction):
+    return torch.stack([inner(direction, gradients(loss, params)) for loss in losses]).detach()
+
+
+def one_hot(y, n_classes):
+    return (y[:, None] == torch.arange(n_classes)).double()
+
+
+class Reference:
+    """What all methods share: the losses of both levels and the training loss."""
+
+    def __init__(
+        self, network=None, optimizer=None, *, meta_share=0.0, meta_class_weight=None, n_classes=3
+    ):
+        self.network = network
+        self.optimizer = optimizer
+        self.meta_share = meta_share
+        self.meta_class_weight = meta_class_weight
+        self.n_classes = n_classes
+
+    def forward(self, module, params, batch, meta_batch):
+        """Losses of the batch and, with a meta share, meta loss, by one pass over both."""
+        if not self.meta_share:
+            return cross_entropy(outputs(module, params, batch.X), batch.y), None
+        logits = outputs(module, params, stacked(batch.X, meta_batch.X))
+        losses = cross_entropy(logits, torch.cat([batch.y, meta_batch.y]))
+        n = len(batch.y)
+        return losses[:n], self.meta_mean(losses[n:], meta_batch)
+
+    def meta_mean(self, losses, meta_batch):
+        if self.meta_class_weight is not None:
+            losses = losses * self.meta_class_weight[meta_batch.y]
+        return losses.sum() / len(losses)
+
+    def meta_loss(self, module, params, meta_batch):
+        """The meta loss by a pass of its own, on a copy."""
+        logits = outputs(copy.deepcopy(module), params, meta_batch.X)
+        return self.meta_mean(cross_entropy(logits, meta_batch.y), meta_batch)
+
+    def weighted_mean(self, values, batch):
+        s = torch.ones_like(values) if batch.sample_weight is None else batch.sample_weight
+        return (s * values).sum() / len(values)
+
+    def mean_one(self, weights, batch):
+        s = torch.ones_like(weights) if batch.sample_weight is None else batch.sample_weight
+        mean = (s * weights).sum() / s.sum()
+        return weights / mean if mean > 0 else torch.zeros_like(weights)
+
+    def training_loss(self, losses, meta_loss, weights, batch):
+        loss = self.weighted_mean(weights * losses, batch)
+        if meta_loss is None:
+            return loss
+        return (1 - self.meta_share) * loss + self.meta_share * meta_loss
+
+    def meta_direction(self, module, params, meta_loss, meta_batch):
+        r""":math:`\nabla L_{meta}(\theta)`; of the training pass if the trusted rows were in it."""
+        if meta_loss is None:
+            meta_loss = self.meta_loss(module, params, meta_batch)
+        return gradients(meta_loss, params)
+
+
+class UniformReference(Reference):
+    def step(self, module, batch, meta_batch, lookahead_lr, *, update=True):
+        losses, meta_loss = self.forward(module, trainable(module), batch, meta_batch)
+        weights = torch.ones_like(losses)
+        self.training_loss(losses, meta_loss, weights, batch).backward()
+        return weights
+
+
+class MetaWeightNetReference(Reference):
+    """MW-Net by a double backward through the virtual step, which stays in the graph."""
+
+    def __init__(self, *args, normalize=True, class_aware=False, **options):
+        super().__init__(*args, **options)
+        self.normalize = normalize
+        self.class_aware = class_aware
+
+    def weights(self, losses, batch):
+        inputs = losses.detach()[:, None]
+        if self.class_aware:
+            inputs = torch.cat([inputs, one_hot(batch.y, self.n_classes)], dim=1)
+        weights = self.network(inputs)
+        return self.mean_one(weights, batch) if self.normalize else weights
+
+    def meta_loss_after_lookahead(self, module, batch, meta_batch, lookahead_lr):
+        r""":math:`L_{meta}(\hat\theta(\psi))`, differentiable in :math:`\psi`."""
+        virtual = copy.deepcopy(module)
+        params = trainable(virtual)
+        losses, meta_loss = self.forward(virtual, params, batch, meta_batch)
+        weights = self.weights(losses, batch)
+        loss = self.training_loss(losses, meta_loss, weights, batch)
+        grads = gradients(loss, params, create_graph=True)
+        moved = {name: param - lookahead_lr * grads[name] for name, param in params.items()}
+        return self.meta_loss(virtual, moved, meta_batch)
+
+    def step(self, module, batch, meta_batch, lookahead_lr, *, update=True):
+        before = torch.get_rng_state()
+        if update:
+            self.optimizer.zero_grad()
+            self.meta_loss_after_lookahead(module, batch, meta_batch, lookahead_lr).backward()
+            self.optimizer.step()
+        torch.set_rng_state(before)
+        losses, meta_loss = self.forward(module, trainable(module), batch, meta_batch)
+        weights = self.weights(losses, batch).detach()
+        self.training_loss(losses, meta_loss, weights, batch).backward()
+        return weights
+
+
+def paper_meta_weight_net_step(
+    module, optimizer, network, network_optimizer, batch, meta_batch, lr
+):
+    """The loop of the MW-Net paper, with its deep copy and its two forward passes."""
+    copied = copy.deepcopy(module)
+    params = dict(copied.named_parameters())
+    cost = cross_entropy(outputs(copied, params, batch.X), batch.y)
+    loss = (network(cost.detach()[:, None]) * cost).mean()
+    grads = torch.autograd.grad(loss, list(params.values()), create_graph=True)
+    moved = {n: p - lr * g for (n, p), g in zip(params.items(), grads, strict=True)}
+    meta_loss = cross_entropy(outputs(copied, moved, meta_batch.X), meta_batch.y).mean()
+    network_optimizer.zero_grad()
+    meta_loss.backward()
+    network_optimizer.step()
+
+    cost = cross_entropy(module(batch.X), batch.y)
+    with torch.no_grad():
+        weights = network(cost[:, None])
+    optimizer.zero_grad()
+    (weights * cost).mean().backward()
+    optimizer.step()
+
+
+class MemoryReference:
+    r"""Running means of :math:`\tilde a_i`, with every past mean square kept."""
+
+    def __init__(self, n_rows, decay=0.9):
+        self.decay = decay
+        self.values = [0.0] * n_rows
+        self.mean_squares = []
+
+    def read(self, batch):
+        return torch.tensor([self.values[i] for i in batch.index], dtype=torch.float64)
+
+    def scale(self, alignments):
+        self.mean_squares.append(float((alignments**2).mean()))
+        ages = range(len(self.mean_squares) - 1, -1, -1)
+        total = sum(0.99**age * square for age, square in zip(ages, self.mean_squares, strict=True))
+        rms = math.sqrt(total / sum(0.99**age for age in ages))
+        return torch.clamp(alignments / rms, -3, 3)
+
+    def remember(self, batch, scaled):
+        for i, value in zip(batch.index.tolist(), scaled.tolist(), strict=True):
+            self.values[i] = self.decay * self.values[i] + (1 - self.decay) * value
+
+
+class MemoryMetaWeightNetReference(Reference):
+    """MW-Net with memory: no lookahead, mean-one weights of losses and remembered alignments."""
+
+    def __init__(self, *args, n_rows, prior=0.5, class_aware=False, **options):
+        super().__init__(*args, **options)
+        self.memory = MemoryReference(n_rows)
+        self.prior = prior
+        self.class_aware = class_aware
+
+    def step(self, module, batch, meta_batch, lookahead_lr, *, update=True):
+        params = trainable(module)
+        losses, meta_loss = self.forward(module, params, batch, meta_batch)
+        columns = [losses.detach() / math.log(self.n_classes), self.memory.read(batch)]
+        inputs = torch.stack(columns, dim=1)
+        if self.class_aware:
+            inputs = torch.cat([inputs, one_hot(batch.y, self.n_classes)], dim=1)
+        if update:
+            direction = self.meta_direction(module, params, meta_loss, meta_batch)
+            scaled = self.memory.scale(per_sample_alignments(losses, params, direction))
+            weights = self.mean_one(self.network(inputs), batch)
+            objective = -self.weighted_mean(scaled * weights, batch)
+            objective = objective + self.prior * self.weighted_mean((weights - 1) ** 2, batch)
+            self.optimizer.zero_grad()
+            objective.backward()
+            self.optimizer.step()
+            self.memory.remember(batch, scaled)
+        weights = self.mean_one(self.network(inputs), batch).detach()
+        self.training_loss(losses, meta_loss, weights, batch).backward()
+        return weights
+
+
+class LearningToReweightReference(Reference):
+    def step(self, module, batch, meta_batch, lookahead_lr, *, update=True):
+        params = trainable(module)
+        losses, meta_loss = self.forward(module, params, batch, meta_batch)
+        direction = self.meta_direction(module, params, meta_loss, meta_batch)
+        alignments = per_sample_alignments(losses, params, direction)
+        weights = self.mean_one(torch.clamp(alignments, min=0), batch)
+        self.training_loss(losses, meta_loss, weights, batch).backward()
+        return weights
+
+
+class MemoryLearningToReweightReference(Reference):
+    def __init__(self, *args, n_rows, sharpness=4.0, bias=1.0, **options):
+        super().__init__(*args, **options)
+        self.memory = MemoryReference(n_rows)
+        self.sharpness = sharpness
+        self.bias = bias
+
+    def step(self, module, batch, meta_batch, lookahead_lr, *, update=True):
+        params = trainable(module)
+        losses, meta_loss = self.forward(module, params, batch, meta_batch)
+        gates = 2 / (1 + torch.exp(-self.sharpness * self.memory.read(batch) - self.bias))
+        weights = self.mean_one(gates, batch)
+        if update:
+            direction = self.meta_direction(module, params, meta_loss, meta_batch)
+            scaled = self.memory.scale(per_sample_alignments(losses, params, direction))
+            self.memory.remember(batch, scaled)
+        self.training_loss(losses, meta_loss, weights, batch).backward()
+        return weights
+
+
+class FastMetaWeightNetReference(Reference):
+    r"""FMW-Net: :math:`q` is one expression, differentiated on both levels."""
+
+    def __init__(self, *args, eta=0.5, class_aware=False, **options):
+        super().__init__(*args, **options)
+        self.eta = eta
+        self.class_aware = class_aware
+
+    def weights(self, losses, batch):
+        inputs = losses.detach()[:, None]
+        if self.class_aware:
+            inputs = torch.cat([inputs, one_hot(batch.y, self.n_classes)], dim=1)
+        return self.network(inputs)
+
+    def step(self, module, batch, meta_batch, lookahead_lr, *, update=True):
+        params = trainable(module)
+        untouched = copy.deepcopy(module)
+        before = torch.get_rng_state()
+        losses, meta_loss = self.forward(module, params, batch, meta_batch)
+        after = torch.get_rng_state()
+        weights = self.weights(losses, batch)
+        if not update:
+            self.training_loss(losses, meta_loss, weights.detach(), batch).backward()
+            return weights.detach()
+
+        frozen = self.weighted_mean(weights.detach() * losses, batch)
+        step = gradients(frozen, params)
+        p = {name: (param - lookahead_lr * step[name]).detach() for name, param in params.items()}
+        torch.set_rng_state(before)
+        losses_p = self.forward(untouched, p, batch, meta_batch)[0].detach()
+        torch.set_rng_state(after)
+
+        q = self.weighted_mean(weights * losses, batch)
+        q = q - self.weighted_mean(self.weights(losses_p, batch) * losses_p, batch)
+        psi = dict(self.network.named_parameters())
+        q_theta, q_psi = gradients(q, params), gradients(q, psi)
+        meta_grads = self.meta_direction(module, params, meta_loss, meta_batch)
+        squares = sum((g**2).sum() for g in [*q_theta.values(), *q_psi.values()])
+        multiplier = max(self.eta - inner(meta_grads, q_theta) / (squares + 1e-8), 0)
+        for name, param in params.items():
+            param.grad = meta_grads[name] + multiplier * q_theta[name]
+        for name, param in psi.items():
+            param.grad = multiplier * q_psi[name]
+        self.optimizer.step()
+        return weights.detach()

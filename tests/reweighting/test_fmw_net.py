@@ -1,0 +1,89 @@
+"""FMW-Net's steps are those of its value function."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from skmetaweight.reweighting import FastMetaWeightNet
+from tests._reference import FastMetaWeightNetReference
+from tests.reweighting._cases import (
+    MODULE_CASES,
+    every_share,
+    make_batch,
+    make_meta_batch,
+    make_module,
+    ready,
+)
+from tests.reweighting._runs import SGD, compare_runs
+
+OPTIMIZERS = {"sgd": SGD, "adam": partial(torch.optim.Adam, lr=1e-2)}
+CLASS_WEIGHT = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
+
+
+@every_share
+@pytest.mark.parametrize("interval", [1, 2])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
+@pytest.mark.parametrize("network_optimizer", [torch.optim.Adam, torch.optim.SGD])
+def test_steps(network_optimizer, optimizer, interval, meta_share):
+    compare_runs(
+        FastMetaWeightNet(meta_lr=1e-2, meta_interval=interval, optimizer=network_optimizer),
+        lambda network: FastMetaWeightNetReference(
+            network, network_optimizer(network.parameters(), lr=1e-2), meta_share=meta_share
+        ),
+        optimizer=optimizer,
+        meta_share=meta_share,
+    )
+
+
+@every_share
+@pytest.mark.parametrize("options", [{"class_aware": True}, {"eta": 0.1}, {"eta": 5.0}])
+@pytest.mark.parametrize("name", ["batch norm", "cnn", "dict input", "running scale"])
+def test_steps_with_options(name, options, meta_share):
+    objective = {"meta_share": meta_share, "meta_class_weight": CLASS_WEIGHT}
+    compare_runs(
+        FastMetaWeightNet(meta_interval=1, **options),
+        lambda network: FastMetaWeightNetReference(
+            network, torch.optim.Adam(network.parameters(), lr=1e-3), **options, **objective
+        ),
+        case=MODULE_CASES[name],
+        weighted=True,
+        **objective,
+    )
+
+
+def test_defaults():
+    reweighter = ready(FastMetaWeightNet(), make_module())
+    (group,) = reweighter.network_optimizer.param_groups
+    assert isinstance(reweighter.network_optimizer, torch.optim.Adam)
+    assert (group["lr"], reweighter.eta, reweighter.meta_interval) == (1e-3, 0.5, 2)
+
+
+def test_published_preset():
+    reweighter = ready(FastMetaWeightNet.paper(), make_module())
+    (group,) = reweighter.network_optimizer.param_groups
+    assert type(reweighter.network_optimizer) is torch.optim.SGD
+    assert (group["lr"], group["weight_decay"], group["momentum"]) == (1e-3, 1e-4, 0)
+    assert (reweighter.eta, reweighter.meta_interval) == (0.5, 20)
+    assert (reweighter.memory_decay, reweighter.normalize) == (0, False)
+    assert reweighter.network.hidden.out_features == 100
+
+
+def test_published_steps_across_an_interval():
+    compare_runs(
+        FastMetaWeightNet.paper(),
+        lambda network: FastMetaWeightNetReference(
+            network, torch.optim.SGD(network.parameters(), lr=1e-3, weight_decay=1e-4)
+        ),
+        n_steps=23,
+    )
+
+
+def test_multiplier_is_recorded_and_never_negative():
+    module = make_module()
+    reweighter = ready(FastMetaWeightNet(meta_interval=1, eta=0.0), module)
+    for t in range(10):
+        result = reweighter.step(module, make_batch(seed=t), make_meta_batch(seed=t), 0.1)
+        assert result.diagnostics["fmw_lambda"] >= 0
+    result = reweighter.step(module, make_batch(), make_meta_batch(), 0.1, update=False)
+    assert not result.diagnostics

@@ -1,0 +1,322 @@
+"""MW-Net's hypergradient is exact, and its steps are those of the equations."""
+
+import copy
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from skmetaweight._weighting import WeightingNetwork
+from skmetaweight.reweighting import MetaWeightNet
+from tests._reference import (
+    MemoryMetaWeightNetReference,
+    MetaWeightNetReference,
+    cross_entropy,
+    paper_meta_weight_net_step,
+)
+from tests.reweighting._cases import (
+    APPROXIMATE_MODULE_CASES,
+    MODULE_CASES,
+    N_CLASSES,
+    N_ROWS,
+    expected_warning,
+    flat,
+    grads_of,
+    make_batch,
+    make_meta_batch,
+    make_module,
+    ready,
+    relative_error,
+)
+from tests.reweighting._runs import compare_runs
+
+UNIT_STEP = {"meta_lr": 1.0, "optimizer": torch.optim.SGD}
+CLASS_WEIGHT = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
+SETTINGS = {
+    "normalised": {},
+    "raw": {"normalize": False},
+    "class-aware": {"class_aware": True},
+    "sample weight": {"weighted": True},
+    "raw with sample weight": {"normalize": False, "weighted": True},
+    "class weight": {"meta_class_weight": CLASS_WEIGHT},
+    "meta share": {"meta_share": 0.3},
+    "raw with meta share": {"meta_share": 0.3, "normalize": False},
+    "everything": {
+        "meta_share": 0.3,
+        "class_aware": True,
+        "weighted": True,
+        "meta_class_weight": CLASS_WEIGHT,
+    },
+}
+
+
+def bent_network(n_inputs, hidden_dim):
+    """A weighting network whose hidden units bend between losses of 0.5 and 1.5."""
+    torch.manual_seed(3)
+    network = WeightingNetwork(n_inputs, hidden_dim)
+    signs = torch.tensor([1.0, -1.0]).repeat(hidden_dim // 2)
+    with torch.no_grad():
+        network.hidden.weight[:, 0] = signs
+        network.hidden.bias.copy_(-signs * torch.linspace(0.5, 1.5, hidden_dim))
+    return network
+
+
+def smooth_network(n_inputs):
+    """A weighting network that differences can differentiate."""
+    torch.manual_seed(3)
+    layers = nn.Linear(n_inputs, 2), nn.Tanh(), nn.Linear(2, 1), nn.Sigmoid(), nn.Flatten(0)
+    return nn.Sequential(*layers)
+
+
+class Problem:
+    """A reweighter and the reference with equal networks, a module and two batches."""
+
+    def __init__(
+        self,
+        case,
+        *,
+        smooth=False,
+        normalize=True,
+        class_aware=False,
+        weighted=False,
+        meta_share=0.0,
+        meta_class_weight=None,
+    ):
+        self.module = make_module(case)
+        self.batch, self.meta_batch = make_batch(case, weighted=weighted), make_meta_batch(case)
+        n_inputs = 1 + N_CLASSES * class_aware
+        network = smooth_network(n_inputs) if smooth else bent_network(n_inputs, 6)
+        objective = {"meta_share": meta_share, "meta_class_weight": meta_class_weight}
+        reweighter = MetaWeightNet(
+            memory=0.0,
+            normalize=normalize,
+            class_aware=class_aware,
+            weighting=network,
+            **UNIT_STEP,
+        )
+        self.reweighter = ready(reweighter, self.module, **objective)
+        self.reference = MetaWeightNetReference(
+            copy.deepcopy(self.reweighter.network),
+            normalize=normalize,
+            class_aware=class_aware,
+            **objective,
+        )
+
+    def hypergradient(self, lookahead_lr=0.5):
+        """What a unit step of SGD takes off the weighting network."""
+        before = flat(self.reweighter.network.parameters())
+        torch.manual_seed(11)
+        self.reweighter.step(self.module, self.batch, self.meta_batch, lookahead_lr)
+        return before - flat(self.reweighter.network.parameters())
+
+    def meta_loss(self, lookahead_lr=0.5):
+        torch.manual_seed(11)
+        return self.reference.meta_loss_after_lookahead(
+            self.module, self.batch, self.meta_batch, lookahead_lr
+        )
+
+    def double_backward(self):
+        params = list(self.reference.network.parameters())
+        return flat(torch.autograd.grad(self.meta_loss(), params, materialize_grads=True))
+
+    def differences(self, step=1e-3):
+        """Five-point central differences of the meta loss, one number of V at a time."""
+        result = []
+        for param in self.reference.network.parameters():
+            numbers = param.data.view(-1)
+            for i, number in enumerate(numbers.tolist()):
+                at = {}
+                for k in (-2, -1, 1, 2):
+                    numbers[i] = number + k * step
+                    at[k] = self.meta_loss().item()
+                numbers[i] = number
+                result.append((8 * (at[1] - at[-1]) - (at[2] - at[-2])) / (12 * step))
+        return torch.tensor(result, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
+@pytest.mark.parametrize("name", ["plain", "batch norm", "dropout", "both"])
+def test_hypergradient_equals_double_backward(name, setting):
+    problem = Problem(MODULE_CASES[name], **setting)
+    expected = problem.double_backward()
+    assert relative_error(problem.hypergradient(), expected) < 1e-8
+
+
+@pytest.mark.parametrize("meta_share", [0.0, 0.3])
+@pytest.mark.parametrize("case", MODULE_CASES.values(), ids=MODULE_CASES)
+def test_hypergradient_through_any_module(case, meta_share):
+    problem = Problem(case, meta_share=meta_share)
+    expected = problem.double_backward()
+    with expected_warning(case):
+        got = problem.hypergradient()
+    assert relative_error(got, expected) < 1e-8
+
+
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
+@pytest.mark.parametrize("name", ["plain", "both"])
+def test_hypergradient_equals_differences_of_the_meta_loss(name, setting):
+    problem = Problem(MODULE_CASES[name], smooth=True, **setting)
+    expected = problem.differences()
+    assert relative_error(problem.hypergradient(), expected) < 1e-8
+
+
+@pytest.mark.parametrize("name", ["gru", "cnn", "dict input", "layer norm"])
+def test_hypergradient_equals_differences_through_other_modules(name):
+    problem = Problem(MODULE_CASES[name], smooth=True)
+    expected = problem.differences()
+    assert relative_error(problem.hypergradient(), expected) < 1e-8
+
+
+@pytest.mark.parametrize("case", APPROXIMATE_MODULE_CASES.values(), ids=APPROXIMATE_MODULE_CASES)
+def test_hypergradient_without_any_second_derivative(case):
+    problem = Problem(case, smooth=True)
+    expected = problem.differences()
+    with expected_warning(case):
+        got = problem.hypergradient()
+    assert relative_error(got, expected) < 1e-5
+
+
+def test_normalised_hypergradient_has_no_part_along_the_size_of_the_weights():
+    """Mean-one weights do not change when V is scaled, so neither does the meta loss."""
+    problem = Problem(MODULE_CASES["plain"])
+    network = problem.reweighter.network
+    torch.nn.init.zeros_(network.output.weight)  # a constant V: the bias only scales it
+    torch.manual_seed(11)
+    problem.reweighter.step(problem.module, problem.batch, problem.meta_batch, 0.5)
+    assert abs(network.output.bias.grad.item()) < 1e-15
+    assert float(network.output.weight.grad.abs().max()) > 1e-6
+
+
+# ------------------------------------------------------------------ whole steps
+
+
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
+def test_gradient_of_the_module_is_that_of_the_newly_weighted_loss(setting):
+    problem = Problem(MODULE_CASES["both"], **setting)
+    start = copy.deepcopy(problem.module)
+    problem.hypergradient()
+    problem.reference.network.load_state_dict(problem.reweighter.network.state_dict())
+    torch.manual_seed(11)
+    problem.reference.step(start, problem.batch, problem.meta_batch, 0.5, update=False)
+    assert relative_error(grads_of(problem.module), grads_of(start)) < 1e-12
+
+
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
+def test_steps_without_memory(setting):
+    setting = dict(setting)
+    objective = {
+        key: setting.pop(key) for key in ("meta_share", "meta_class_weight") if key in setting
+    }
+    weighted = setting.pop("weighted", False)
+    compare_runs(
+        MetaWeightNet(memory=0.0, **setting),
+        lambda network: MetaWeightNetReference(
+            network,
+            torch.optim.Adam(network.parameters(), lr=1e-3, weight_decay=1e-4),
+            **setting,
+            **objective,
+        ),
+        weighted=weighted,
+        **objective,
+    )
+
+
+@pytest.mark.parametrize("interval", [1, 2])
+@pytest.mark.parametrize("name", [name for name in SETTINGS if "raw" not in name])
+def test_steps_with_memory(name, interval):
+    setting = dict(SETTINGS[name])
+    objective = {
+        key: setting.pop(key) for key in ("meta_share", "meta_class_weight") if key in setting
+    }
+    weighted = setting.pop("weighted", False)
+    reweighter, reference = compare_runs(
+        MetaWeightNet(meta_interval=interval, **setting),
+        lambda network: MemoryMetaWeightNetReference(
+            network,
+            torch.optim.Adam(network.parameters(), lr=3e-3),
+            n_rows=3 * N_ROWS,
+            **setting,
+            **objective,
+        ),
+        weighted=weighted,
+        **objective,
+    )
+    torch.testing.assert_close(
+        reweighter.memory.values, torch.tensor(reference.memory.values, dtype=torch.float64)
+    )
+
+
+@pytest.mark.parametrize("name", ["plain", "batch norm"])
+def test_published_preset_is_the_loop_of_the_paper(name):
+    case = MODULE_CASES[name]
+    module = make_module(case)
+    reweighter = ready(MetaWeightNet.paper(), module)
+    their_module, their_network = copy.deepcopy(module), copy.deepcopy(reweighter.network)
+    sgd = partial(torch.optim.SGD, lr=0.1, momentum=0.9, weight_decay=5e-4)
+    optimizer, their_optimizer = sgd(module.parameters()), sgd(their_module.parameters())
+    network_optimizer = torch.optim.Adam(their_network.parameters(), lr=1e-3, weight_decay=1e-4)
+    start = flat(their_network.parameters())
+    for t in range(6):
+        batch, meta_batch = make_batch(case, seed=t), make_meta_batch(case, seed=t)
+        optimizer.zero_grad()
+        reweighter.step(module, batch, meta_batch, 0.1)
+        optimizer.step()
+        paper_meta_weight_net_step(
+            their_module,
+            their_optimizer,
+            their_network,
+            network_optimizer,
+            batch,
+            meta_batch,
+            lr=0.1,
+        )
+    theirs, ours = flat(their_network.parameters()), flat(reweighter.network.parameters())
+    assert (theirs - start).norm() > 1e-3
+    assert relative_error(ours - start, theirs - start) < 1e-8
+    for key, value in their_module.state_dict().items():
+        torch.testing.assert_close(module.state_dict()[key], value, rtol=1e-9, atol=1e-12)
+
+
+def test_published_network_is_one_layer_of_a_hundred_units():
+    reweighter = ready(MetaWeightNet.paper(), make_module())
+    assert {name: tuple(p.shape) for name, p in reweighter.network.named_parameters()} == {
+        "hidden.weight": (100, 1),
+        "hidden.bias": (100,),
+        "output.weight": (1, 100),
+        "output.bias": (1,),
+    }
+    assert reweighter.network.max_weight == 1
+    assert reweighter.meta_interval == 1
+    assert not reweighter.normalize
+    (group,) = reweighter.network_optimizer.param_groups
+    assert isinstance(reweighter.network_optimizer, torch.optim.Adam)
+    assert (group["lr"], group["weight_decay"]) == (1e-3, 1e-4)
+
+
+def test_with_memory_all_weights_start_at_one():
+    module = make_module()
+    reweighter = ready(MetaWeightNet(), module)
+    result = reweighter.step(module, make_batch(), make_meta_batch(), 0.1, update=False)
+    assert torch.equal(result.weights, torch.ones(N_ROWS, dtype=torch.float64))
+
+
+def test_a_weighting_network_given_by_the_user_is_copied():
+    network = WeightingNetwork(1, 4)
+    before = copy.deepcopy(network.state_dict())
+    module = make_module()
+    reweighter = ready(MetaWeightNet(memory=0.0, weighting=network), module)
+    reweighter.step(module, make_batch(), make_meta_batch(), 0.1)
+    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
+    assert next(reweighter.network.parameters()).dtype == torch.float64
+
+
+def test_result_tells_the_meta_loss_after_the_lookahead():
+    problem = Problem(MODULE_CASES["both"])
+    torch.manual_seed(11)
+    expected_losses = cross_entropy(copy.deepcopy(problem.module)(problem.batch.X), problem.batch.y)
+    expected = problem.meta_loss()
+    torch.manual_seed(11)
+    result = problem.reweighter.step(problem.module, problem.batch, problem.meta_batch, 0.5)
+    torch.testing.assert_close(result.meta_loss, expected.detach())
+    torch.testing.assert_close(result.sample_losses, expected_losses.detach())
