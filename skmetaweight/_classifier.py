@@ -114,7 +114,7 @@ class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
     meta_indices_ : ndarray of int
         Places of the trusted rows in X; empty if they came as ``X_meta``.
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
     net_ : ReweightedNet
         The skorch net.
     history_ : skorch.history.History
