@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 import torch
 from skorch import NeuralNetClassifier
-from skorch.callbacks import Callback, EpochTimer, LRScheduler, PrintLog
+from skorch.callbacks import Callback, EarlyStopping, EpochTimer, LRScheduler, PrintLog
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from skmetaweight._alignments import find_head
 from skmetaweight._batches import RowBatches, Rows
-from skmetaweight._functional import Batch, Objective, Params, trainable
-from skmetaweight._functional import meta_gradient as gradient_of_meta_loss
+from skmetaweight._functional import Batch, Objective
 from skmetaweight._meta_set import MetaBatches
 from skmetaweight.reweighting import Evaluation, Reweighter, StepResult
 
-EVALUATION_ROWS = 8192
+EVALUATION_ROWS = 1024
 """Most rows in a forward pass that keeps no graph."""
 
 
@@ -142,7 +142,8 @@ class ReweightedNet(NeuralNetClassifier):
         self, rows: Rows, meta_rows: Rows, epochs: int, meta_class_weight: Tensor | None
     ) -> ReweightedNet:
         """Train for some epochs; then put back the epoch with the lowest meta loss."""
-        self.objective_ = Objective(self.losses_, self.meta_share, meta_class_weight)
+        head = find_head(self.module_.eval(), rows.take(torch.arange(2, device=rows.device)).X)
+        self.objective_ = Objective(self.losses_, self.meta_share, meta_class_weight, head)
         self.reweighter_.bind(self.objective_, len(rows))
         self.meta_rows_ = meta_rows
         self.generator_ = torch.Generator().manual_seed(self.seed + self.n_batches_)
@@ -150,15 +151,26 @@ class ReweightedNet(NeuralNetClassifier):
         self.best_ = (math.inf, 0, None)
         self.schedule_ = _Schedule(self, epochs)
         self.notify("on_train_begin", X=rows, y=rows.y)
-        self.fit_loop(rows, epochs=epochs)
-        self.notify("on_train_end", X=rows, y=rows.y)
+        try:
+            self.fit_loop(rows, epochs=epochs)
+        except KeyboardInterrupt:
+            if not self._stopped_early():
+                raise
         _, self.best_epoch_, state = self.best_
         if state is not None:
             self.module_.load_state_dict(state["module"])
             self.reweighter_.load_state_dict(state["reweighter"])
+        self.notify("on_train_end", X=rows, y=rows.y)
         self.module_.eval()
         del self.best_, self.schedule_, self.meta_batches_, self.generator_
         return self
+
+    def _stopped_early(self) -> bool:
+        """Whether an EarlyStopping interrupted the fit: it does so as a user does."""
+        return any(
+            isinstance(callback, EarlyStopping) and callback.misses_ == callback.patience
+            for _, callback in self.callbacks_
+        )
 
     def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
         """Return the training rows and the trusted rows."""
@@ -186,12 +198,14 @@ class ReweightedNet(NeuralNetClassifier):
         self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any
     ) -> None:
         """Train for one epoch, or evaluate the meta set; the history is written once."""
+        hooked = self._has_batch_hooks()
         if not training:
             self._record_meta_loss()
+            if hooked:
+                self._show_meta_batches()
             return
         self.module_.train()
         self.criterion_.train()
-        hooked = self._has_batch_hooks()
         results = []
         for raw in iterator:
             batch = _as_batch(raw, self.parameter.device)
@@ -199,8 +213,10 @@ class ReweightedNet(NeuralNetClassifier):
                 self.notify("on_batch_begin", batch=(batch.X, batch.y), training=True)
             result = self.train_step(batch)
             if hooked:
-                self._record_batch(batch, result)
+                self._record_batch("train", batch, result.loss, result.y_pred)
             results.append((result, batch.n_rows))
+        if not hooked:
+            self._record_batches(results)
         self.history.record("train_batch_count", len(results))
         self._record_epoch(results)
 
@@ -242,16 +258,28 @@ class ReweightedNet(NeuralNetClassifier):
     def _has_batch_hooks(self) -> bool:
         return self._has_hook("on_batch_begin") or self._has_hook("on_batch_end")
 
-    def _record_batch(self, batch: Batch, result: StepResult) -> None:
-        self.history.record_batch("train_loss", result.loss.item())
-        self.history.record_batch("train_batch_size", batch.n_rows)
-        self.notify(
-            "on_batch_end",
-            batch=(batch.X, batch.y),
-            training=True,
-            loss=result.loss,
-            y_pred=result.y_pred,
-        )
+    def _record_batch(self, prefix: str, batch: Batch, loss: Tensor, y_pred: Tensor) -> None:
+        self.history.record_batch(f"{prefix}_loss", loss.item())
+        self.history.record_batch(f"{prefix}_batch_size", batch.n_rows)
+        pair, training = (batch.X, batch.y), prefix == "train"
+        self.notify("on_batch_end", batch=pair, training=training, loss=loss, y_pred=y_pred)
+
+    def _record_batches(self, results: list[tuple[StepResult, int]]) -> None:
+        """Record all batches of an epoch with one transfer from the device."""
+        losses = torch.stack([result.loss for result, _ in results]).tolist()
+        for loss, (_, size) in zip(losses, results, strict=True):
+            self.history.new_batch()
+            self.history.record_batch("train_loss", loss)
+            self.history.record_batch("train_batch_size", size)
+
+    @torch.no_grad()
+    def _show_meta_batches(self) -> None:
+        """Pass the meta set to the batch hooks, as skorch does with its validation set."""
+        for batch in self.meta_rows_.chunks(EVALUATION_ROWS):
+            self.notify("on_batch_begin", batch=(batch.X, batch.y), training=False)
+            y_pred = self._outputs(batch.X)
+            loss = self.objective_.meta_loss(self.losses_(y_pred, batch.y), batch.y)
+            self._record_batch("valid", batch, loss, y_pred)
 
     def _record_epoch(self, results: list[tuple[StepResult, int]]) -> None:
         sizes = torch.tensor([float(size) for _, size in results])
@@ -318,19 +346,13 @@ class ReweightedNet(NeuralNetClassifier):
     def _alignments(self, rows: Rows) -> Tensor:
         """Alignments of rows with the whole meta set, in evaluation mode."""
         self.module_.eval()
+        everything = torch.arange(len(self.meta_rows_), device=rows.device)
+        meta_batch = self.meta_rows_.take(everything)
         objective = replace(self.objective_, meta_share=0.0)
-        direction: Params = {}
-        for meta_batch in self.meta_rows_.chunks(EVALUATION_ROWS):
-            grads, _ = gradient_of_meta_loss(
-                objective, self.module_, trainable(self.module_), meta_batch
-            )
-            share = meta_batch.n_rows / len(self.meta_rows_)
-            direction = {k: share * g + direction.get(k, 0.0) for k, g in grads.items()}
         parts = []
         for batch in rows.chunks(EVALUATION_ROWS):
-            with torch.no_grad():
-                forward = objective.training_pass(self.module_, batch, batch)
-            parts.append(self.reweighter_.alignments(objective, self.module_, forward, direction))
+            forward = objective.training_pass(self.module_, batch, meta_batch)
+            parts.append(self.reweighter_.align(self.module_, forward, meta_batch)[0])
         return torch.cat(parts)
 
     @torch.no_grad()

@@ -154,7 +154,7 @@ def check_sample_weight(sample_weight: Any, X: Any) -> NDArray[Any] | None:
     """
     if sample_weight is None:
         return None
-    if not np.any(sample_weight):
+    if not np.asarray(sample_weight).any():
         raise ValueError("sample_weight is zero for all rows: there is nothing to learn from.")
     rows = np.empty((n_rows(X), 0))
     return _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)

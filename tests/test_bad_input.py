@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
 from skmetaweight import LearningToReweight, MetaWeightClassifier, MetaWeightNet
@@ -320,7 +320,8 @@ def test_meta_loss_that_is_no_number_after_a_single_step() -> None:
 
 @pytest.mark.parametrize("fit", ["fit", "partial_fit"])
 def test_interrupt_is_passed_on(fit: str) -> None:
-    clf = quick(callbacks=[AtEpoch(1, interrupt)])
+    # EarlyStopping also stops a fit by a KeyboardInterrupt; a user's is another one.
+    clf = quick(callbacks=[EarlyStopping(patience=1), AtEpoch(1, interrupt)])
     with pytest.raises(KeyboardInterrupt):
         getattr(clf, fit)(**fit_arguments())
     assert is_unfitted(clf)
