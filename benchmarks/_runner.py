@@ -1,0 +1,196 @@
+"""The grid of accuracy.py and its fits: one line of JSON each, resumable, in parallel."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from _methods import METHODS, Fitted
+from _tasks import InfeasibleError, Problem, Setting, expected_size, max_rows_of, noises_of, prepare
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from skmetaweight import __version__
+
+KEY = ("task", "noise", "n_meta", "seed", "max_rows", "method")
+SMALLEST_PROBABILITY = 1e-6
+"""Keeps a single confident mistake from deciding the mean log loss."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A product of choices; None for all that exist."""
+
+    noises: tuple[str, ...] | None
+    n_metas: tuple[int, ...]
+    seeds: tuple[int, ...]
+    methods: tuple[str, ...] | None
+
+
+MAIN = Block(
+    ("none", "uniform", "pair", "feature-dependent", "long-tailed", "real", "real-mild"),
+    n_metas=(100,),
+    seeds=(0, 1, 2),
+    methods=None,
+)
+BY_META_SIZE = Block(
+    ("uniform", "real"),
+    n_metas=(20, 50, 200, 1000),
+    seeds=(0, 1),
+    methods=(
+        "hgb-upweighted",
+        "plain",
+        "plain-share",
+        "fine-tuned",
+        "meta-only",
+        "uniform",
+        "mw-net",
+        "l2rw",
+    ),
+)
+QUICK = Block(("uniform", "real"), n_metas=(100,), seeds=(0,), methods=None)
+QUICK_TASKS = ("phoneme", "satimage", "music_genre")
+QUICK_ROWS = 600
+
+
+@dataclass(frozen=True)
+class Fit:
+    setting: Setting
+    method: str
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return tuple({**asdict(self.setting), "method": self.method}[name] for name in KEY)
+
+    @property
+    def expected_seconds(self) -> float:
+        return METHODS[self.method].expected_seconds(*expected_size(self.setting))
+
+
+def plan(blocks: Iterable[Block], tasks: Iterable[str], max_rows: int | None = None) -> list[Fit]:
+    """List the fits of all blocks, each once; those of a setting follow one another."""
+    fits: dict[Fit, None] = {}
+    for task, block in product(tasks, blocks):
+        noises = [n for n in noises_of(task) if block.noises is None or n in block.noises]
+        for noise, n_meta, seed in product(noises, block.n_metas, block.seeds):
+            setting = Setting(task, noise, n_meta, seed, max_rows or max_rows_of(task))
+            methods = [name for name in block.methods or METHODS if METHODS[name].applies_to(noise)]
+            fits |= dict.fromkeys(Fit(setting, name) for name in methods)
+    return list(fits)
+
+
+def read_results(path: Path) -> list[dict[str, Any]]:
+    """Read the lines of a results file, the last one of each fit; a torn line is left out."""
+    records = {}
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            print(f"{path}: a torn line is ignored: {line[:60]}")
+            continue
+        records[tuple(record[name] for name in KEY)] = record
+    return list(records.values())
+
+
+def run(fits: list[Fit], path: Path, *, jobs: int, retry: bool = False) -> None:
+    """Run the fits that the file does not have yet, and append a line for each."""
+    known = read_results(path)
+    done = {tuple(r[name] for name in KEY) for r in known if not (retry and "error" in r)}
+    todo = [fit for fit in fits if fit.key not in done]
+    seconds = sum(fit.expected_seconds for fit in todo)
+    print(
+        f"{len(fits)} fits, {len(fits) - len(todo)} of them done before; about "
+        f"{seconds / jobs / 60:.0f} minutes for the other {len(todo)} with {jobs} jobs"
+    )
+    tasks = (delayed(run_fit)(fit) for fit in todo)
+    results = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(tasks)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file, tqdm(results, total=len(todo), unit="fit", smoothing=0) as bar:
+        if file.tell() and not path.read_text().endswith("\n"):
+            file.write("\n")
+        n_failed = 0
+        for record in bar:
+            n_failed += "error" in record
+            bar.set_postfix(failed=n_failed, task=record["task"], refresh=False)
+            file.write(json.dumps(record) + "\n")
+            file.flush()
+    print(f"{n_failed} of {len(todo)} fits failed: see {path}")
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def run_fit(fit: Fit) -> dict[str, Any]:
+    """Fit and score one method; what goes wrong is part of the record."""
+    record = {**asdict(fit.setting), "method": fit.method, "version": __version__}
+    with _one_thread(), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        # torch's own forward-mode AD scripts its decompositions on first use
+        warnings.filterwarnings("ignore", ".*torch.jit.script", DeprecationWarning)
+        try:
+            problem = prepare(fit.setting)
+            record |= describe(problem)
+            start = time.perf_counter()
+            fitted = METHODS[fit.method].fit(problem, fit.setting.seed)
+            record["seconds"] = round(time.perf_counter() - start, 3)
+            record |= score(fitted, problem)
+        except InfeasibleError as error:
+            record["skipped"] = str(error)
+        except Exception as error:
+            record["error"] = f"{type(error).__name__}: {error}"
+    record["warnings"] = sorted({f"{w.category.__name__}: {w.message}"[:150] for w in caught})
+    return record
+
+
+def describe(problem: Problem) -> dict[str, Any]:
+    sizes = np.bincount(problem.y_test)
+    is_right = problem.is_right
+    return {
+        "n_train": len(problem.y),
+        "n_test": len(problem.y_test),
+        "n_features": problem.X.shape[1],
+        "n_classes": problem.n_classes,
+        "imbalance": round(sizes.max() / max(sizes[sizes > 0].min(), 1), 2),
+        "noise_rate": None if is_right is None else round(1 - is_right.mean(), 4),
+    }
+
+
+def score(fitted: Fitted, problem: Problem) -> dict[str, float | None]:
+    """Score on the test rows, whose labels nothing else has seen."""
+    probabilities = np.zeros((len(problem.y_test), problem.n_classes))
+    probabilities[:, fitted.classifier.classes_] = fitted.classifier.predict_proba(problem.X_test)
+    y, predicted = problem.y_test, probabilities.argmax(axis=1)
+    of_truth = probabilities[np.arange(len(y)), y].clip(SMALLEST_PROBABILITY, 1)
+    return {
+        "accuracy": float((predicted == y).mean()),
+        "balanced_accuracy": float(balanced_accuracy_score(y, predicted)),
+        "log_loss": float(-np.log(of_truth).mean()),
+        "weight_auc": _weight_auc(fitted.weights, problem.is_right),
+    }
+
+
+def _weight_auc(weights: NDArray | None, is_right: NDArray[np.bool_] | None) -> float | None:
+    """Return how well the weights tell right labels from wrong ones, where there are both."""
+    if weights is None or is_right is None or is_right.all() or np.ptp(weights) == 0:
+        return None
+    return float(roc_auc_score(is_right, weights))

@@ -1,0 +1,233 @@
+"""The accuracy benchmark runs, resumes and counts right; who wins is not asked."""
+
+import csv
+import importlib
+import json
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import make_blobs
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Import a module of the benchmarks' folder."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module
+
+
+def save(folder, name, X, y, **arrays):
+    (folder / name).mkdir()
+    np.savez(folder / name / f"{name}.npz", X=X.astype(np.float32), y=y, **arrays)
+    _, sizes = np.unique(y, return_counts=True)
+    return {
+        "name": name,
+        "n": len(y),
+        "d": X.shape[1],
+        "n_classes": len(sizes),
+        "imbalance_ratio": sizes.max() / sizes.min(),
+        "real_noise": "y_noisy" in arrays,
+    }
+
+
+@pytest.fixture
+def data_folder(tmp_path, monkeypatch):
+    """One data set with a category and gaps, one with real noise, one that is large and even."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    X, y = make_blobs([90, 60, 50], n_features=4, cluster_std=2.0, random_state=0)
+    X[:, 3] = rng.integers(3, size=len(y))
+    X[rng.random(X.shape) < 0.05] = np.nan
+    rows = [save(folder, "gaps", X, y, categorical=np.array([False, False, False, True]))]
+
+    X, y = make_blobs(200, n_features=3, centers=3, cluster_std=2.0, random_state=1)
+    split = np.repeat(np.array([0, 1, 2], dtype=np.int8), [120, 20, 60])
+    noisy = np.where(rng.random(len(y)) < 0.3, (y + 1) % 3, y)
+    noisy[split > 0] = -1
+    rows.append(save(folder, "crowd", X, y, y_noisy=noisy, split=split))
+
+    X, y = make_blobs(3_000, n_features=2, centers=3, cluster_std=2.0, random_state=2)
+    rows.append(save(folder, "even", X, y))
+    with (folder / "index.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    monkeypatch.setenv("SKMETAWEIGHT_DATA", str(folder))
+    return folder
+
+
+def read(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_runs_resumes_and_reports(load, data_folder, tmp_path, monkeypatch, capsys):
+    accuracy, runner = load("accuracy"), load("_runner")
+    out = tmp_path / "results.jsonl"
+    grid = ["--noise", "uniform", "real", "--n-meta", "20", "--seeds", "0"]
+    methods = ["--methods", "logistic", "mw-net"]
+    names = ["--set", "confirmation", "--tasks", "gaps", "crowd"]
+    command = [*names, *grid, *methods, "--out", str(out)]
+    accuracy.main(command)
+    records = read(out)
+    assert "4 fits, 0 of them done before" in capsys.readouterr().out
+    found = {(record["task"], record["noise"], record["method"]) for record in records}
+    assert found == set(product(["gaps"], ["uniform"], ["logistic", "mw-net"])) | set(
+        product(["crowd"], ["real"], ["logistic", "mw-net"])
+    )
+    for record in records:
+        assert 0 <= record["accuracy"] <= 1
+        assert record["log_loss"] > 0
+        assert (record["weight_auc"] is not None) == (record["method"] == "mw-net")
+
+    # A torn line is a fit that was not done; the others are not repeated.
+    whole = out.read_text()
+    out.write_text(whole[:-20])
+    accuracy.main(command)
+    again = read_whole_lines(out)
+    assert "3 of them done before" in capsys.readouterr().out
+    assert {**again[-1], "seconds": 0} == {**records[-1], "seconds": 0}
+    monkeypatch.setattr(runner, "run_fit", None)
+    accuracy.main(command)
+
+    accuracy.main(["report", str(out), "--out", str(tmp_path / "report")])
+    report = (tmp_path / "report" / "report.md").read_text()
+    for record in records:
+        assert f"{100 * record['accuracy']:.1f}" in report
+    assert (tmp_path / "report" / "critical_difference_label.png").stat().st_size > 1_000
+
+
+def read_whole_lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
+
+
+def test_failures_are_reported(load, data_folder, tmp_path, monkeypatch):
+    accuracy, methods = load("accuracy"), load("_methods")
+
+    def fail(problem, seed):
+        raise RuntimeError("no luck | today")
+
+    monkeypatch.setitem(methods.METHODS, "hgb", methods.Method(fail, 0.0))
+    out = tmp_path / "results.jsonl"
+    grid = ["--noise", "none", "--n-meta", "20", "1000", "--seeds", "0"]
+    command = ["--set", "confirmation", "--tasks", "gaps", *grid, "--out", str(out)]
+    accuracy.main([*command, "--methods", "logistic", "hgb"])
+    by_method = {record["method"]: record for record in read(out) if record["n_meta"] == 20}
+    assert by_method["hgb"]["error"] == "RuntimeError: no luck | today"
+    assert "accuracy" in by_method["logistic"]
+    assert all("skipped" in record for record in read(out) if record["n_meta"] == 1000)
+
+    report = load("_report").write_report([out], tmp_path / "report", ["plain"]).read_text()
+    assert "**1 failed**" in report
+    assert "| gaps | none | 20 | hgb | 1 | RuntimeError: no luck \\| today |" in report
+    assert "1000 trusted rows of only" in report
+
+    monkeypatch.undo()
+    monkeypatch.setenv("SKMETAWEIGHT_DATA", str(data_folder))
+    accuracy.main([*command, "--methods", "logistic", "hgb", "--retry"])
+    assert "accuracy" in read(out)[-1]
+
+
+def test_confirmation_tasks_need_a_word(load, data_folder, capsys):
+    accuracy = load("accuracy")
+    accuracy.main(["--plan"])
+    assert "0 fits" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="development tasks"):
+        accuracy.main(["--tasks", "gaps"])
+
+
+def test_problems_share_their_test_rows_and_keep_them_apart(load, data_folder):
+    tasks = load("_tasks")
+    settings = [
+        tasks.Setting("even", noise, n_meta, 0, 1_000)
+        for noise in (*tasks.SIMULATED, *tasks.LONG_TAILED)
+        for n_meta in (20, 100)
+    ]
+    first = tasks.prepare(settings[0])
+    seen = {tuple(row) for row in first.X_test}
+    for setting in settings:
+        problem = tasks.prepare(setting)
+        assert len(problem.y_meta) == setting.n_meta
+        # Trusted rows never come from the test rows here, so these are the same for all settings.
+        np.testing.assert_array_equal(problem.X_test, first.X_test)
+        assert seen.isdisjoint(tuple(row) for row in np.r_[problem.X, problem.X_meta])
+        sizes = np.bincount(problem.y)
+        if setting.noise in tasks.LONG_TAILED:
+            assert sizes.max() / sizes.min() == pytest.approx(50, rel=0.5)
+        elif setting.noise != "none":
+            assert problem.is_right.mean() == pytest.approx(0.6, abs=0.06)
+
+
+def test_trusted_rows_are_stratified(load):
+    tasks = load("_tasks")
+    y = np.repeat([0, 1, 2], [900, 90, 10])
+    rows = np.arange(1_000) + 5
+    draw = tasks.draw_stratified(rows, y, 20, np.random.default_rng(0))
+    assert np.bincount(y[draw - 5], minlength=3).tolist() in ([17, 2, 1], [18, 1, 1])
+    with pytest.raises(tasks.InfeasibleError):
+        tasks.draw_stratified(rows, y, 501, np.random.default_rng(0))
+
+
+CELLS = list(product(["a", "b", "c"], ["uniform", "none"]))
+PLAIN = [0.50, 0.60, 0.70, 0.80, 0.90, 0.40]
+OURS = [0.52, 0.603, 0.69, 0.82, 0.902, 0.41]  # win, tie (0.3), loss, win, tie, win
+OTHER = [0.40, 0.50, 0.71, 0.70, 0.80, 0.41]
+
+
+def write_lines(path):
+    with path.open("w") as file:
+        for method, scores in {"plain": PLAIN, "mw-net": OURS, "hgb": OTHER}.items():
+            for (task, noise), score in zip(CELLS, scores, strict=True):
+                # Two seeds whose mean is the score above.
+                for seed, offset in ((0, -0.05), (1, 0.05)):
+                    record = {
+                        **{"task": task, "noise": noise, "n_meta": 100, "seed": seed},
+                        **{"max_rows": 50, "method": method, "version": "1"},
+                        **{"accuracy": score + offset, "balanced_accuracy": score, "log_loss": 1.0},
+                        **{"weight_auc": None, "seconds": 1.0, "imbalance": 1.0, "warnings": []},
+                    }
+                    file.write(json.dumps(record) + "\n")
+    return path
+
+
+def test_report_agrees_with_counting_by_hand(load, tmp_path):
+    lines = write_lines(tmp_path / "lines.jsonl")
+    report = load("_report").write_report([lines], tmp_path, ["plain"]).read_text()
+    # By data set: (2.0 + 0.3) / 2, (−1.0 + 2.0) / 2, (0.2 + 1.0) / 2; their mean is 0.75.
+    row = next(line for line in report.splitlines() if line.startswith("| mw-net | +"))
+    _, _, mean, interval, counts, _ = map(str.strip, row.split("|"))
+    assert mean == "+0.75"
+    assert counts == "3/2/1"
+    low, high = map(float, interval.split(" … "))
+    assert low < 0.75 < high
+    assert (low, high) == pytest.approx((0.5, 1.15), abs=0.011)  # the extreme data sets
+    # Ranks by cell: plain 2 2 2 2 2 3, mw-net 1 1 3 1 1 1.5, hgb 3 3 1 3 3 1.5.
+    for method, rank in {"plain": 13 / 6, "mw-net": 8.5 / 6, "hgb": 14.5 / 6}.items():
+        means = next(r for r in report.splitlines() if r.startswith(f"| {method} |"))
+        assert f"| {rank:.2f} | 1.00 |" in means
+
+
+def test_runs_that_a_method_lacks_are_left_out(load, tmp_path):
+    comparison, runner = load("_comparison"), load("_runner")
+    fits = pd.DataFrame(runner.read_results(write_lines(tmp_path / "lines.jsonl")))
+    is_first = (fits["task"] == "a") & (fits["noise"] == "none") & (fits["seed"] == 0)
+    complete = comparison.complete_runs(fits[~(is_first & (fits["method"] == "hgb"))])
+    assert (complete.n_dropped, complete.left_out) == (1, [])
+    assert complete.cells("accuracy").loc[("a", "none", 100), "plain"] == pytest.approx(0.65)
+    complete = comparison.complete_runs(fits[(fits["method"] != "hgb") | (fits["task"] == "a")])
+    assert (complete.n_dropped, complete.left_out) == (0, ["hgb"])
+
+
+def test_critical_difference(load):
+    comparison = load("_comparison")
+    # Demšar (2006), table 5a and section 3.2.2: q = 2.569 for four methods; N = 14.
+    expected = 2.569 * np.sqrt(4 * 5 / (6 * 14))
+    assert comparison.critical_difference(4, 14) == pytest.approx(expected, abs=2e-3)
+    ranks = pd.Series([1.0, 1.8, 2.4, 3.9])
+    assert comparison.cliques(ranks, 1.0) == [(1.0, 1.8), (1.8, 2.4)]
+    assert comparison.bootstrap_interval([1.0, 1.0]) == (1.0, 1.0)
