@@ -116,7 +116,8 @@ def test_partial_dependence_is_the_mean_over_alignments(n_alignments):
 
 def fitted_function(n_rows):
     module = make_module()
-    reweighter = ready(MetaWeightNet(meta_interval=1, meta_lr=0.1), module, n_rows=n_rows)
+    reweighter = MetaWeightNet(meta_interval=1, meta_lr=0.1, alignment_layers="all")
+    ready(reweighter, module, n_rows=n_rows)
     for t in range(4):
         batch = make_batch(n=n_rows // 2, seed=t, places=n_rows)
         reweighter.step(module, batch, make_meta_batch(seed=t), 0.1)

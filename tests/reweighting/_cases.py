@@ -38,9 +38,15 @@ class MethodCase(NamedTuple):
 
 
 METHOD_CASES = {
-    "mw-net": MethodCase(MetaWeightNet, "mw-net", True, True, "without share"),
+    "mw-net": MethodCase(
+        partial(MetaWeightNet, alignment_layers="all"), "mw-net", True, True, "without share"
+    ),
     "mw-net class-aware": MethodCase(
-        partial(MetaWeightNet, class_aware=True), "mw-net", True, True, "without share"
+        partial(MetaWeightNet, class_aware=True, alignment_layers="all"),
+        "mw-net",
+        True,
+        True,
+        "without share",
     ),
     "mw-net without memory": MethodCase(
         partial(MetaWeightNet, memory=0.0), "mw-net", True, True, "always"
@@ -48,7 +54,9 @@ METHOD_CASES = {
     "mw-net paper": MethodCase(MetaWeightNet.paper, "mw-net", False, True, "always"),
     "fmw-net": MethodCase(FastMetaWeightNet, "fmw-net", False, True, "without share"),
     "fmw-net paper": MethodCase(FastMetaWeightNet.paper, "fmw-net", False, True, "without share"),
-    "l2rw": MethodCase(LearningToReweight, "l2rw", True, False, "without share"),
+    "l2rw": MethodCase(
+        partial(LearningToReweight, alignment_layers="all"), "l2rw", True, False, "without share"
+    ),
     "l2rw paper": MethodCase(LearningToReweight.paper, "l2rw", True, False, "without share"),
     "uniform": MethodCase(Uniform, "uniform", True, False, None),
 }
@@ -296,12 +304,12 @@ def as_double(X):
     return X.double() if X.is_floating_point() else X
 
 
-def ready(reweighter, module, *, n_rows=N_ROWS, meta_share=0.0, meta_class_weight=None):
+def ready(reweighter, module, *, n_rows=N_ROWS, meta_share=0.0, meta_class_weight=None, head=None):
     """Build a reweighter for a module, and bind it to a fit."""
     torch.manual_seed(7)
     criterion = nn.CrossEntropyLoss(reduction="none")
     reweighter.build(N_CLASSES, next(module.parameters()))
-    reweighter.bind(Objective(criterion, meta_share, meta_class_weight), n_rows)
+    reweighter.bind(Objective(criterion, meta_share, meta_class_weight, head), n_rows)
     return reweighter
 
 

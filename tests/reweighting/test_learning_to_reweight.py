@@ -43,7 +43,7 @@ def test_steps_without_memory(name, objective, weighted):
 def test_steps_with_memory(objective, interval, weighted):
     options = {"sharpness": 3.0, "bias": 0.5}
     reweighter, reference = compare_runs(
-        LearningToReweight(meta_interval=interval, **options),
+        LearningToReweight(meta_interval=interval, alignment_layers="all", **options),
         lambda: MemoryLearningToReweightReference(n_rows=3 * N_ROWS, **options, **objective),
         weighted=weighted,
         **objective,

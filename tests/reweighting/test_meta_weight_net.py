@@ -3,10 +3,13 @@
 import copy
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from skmetaweight import MetaWeightClassifier
+from skmetaweight._functional import Batch
 from skmetaweight._weighting import WeightingNetwork
 from skmetaweight.reweighting import MetaWeightNet
 from tests._reference import (
@@ -231,7 +234,7 @@ def test_steps_with_memory(name, interval):
     }
     weighted = setting.pop("weighted", False)
     reweighter, reference = compare_runs(
-        MetaWeightNet(meta_interval=interval, **setting),
+        MetaWeightNet(meta_interval=interval, alignment_layers="all", **setting),
         lambda network: MemoryMetaWeightNetReference(
             network,
             torch.optim.Adam(network.parameters(), lr=3e-3),
@@ -278,6 +281,52 @@ def test_published_preset_is_the_loop_of_the_paper(name):
         torch.testing.assert_close(module.state_dict()[key], value, rtol=1e-9, atol=1e-12)
 
 
+def test_classifier_in_the_published_setting_is_the_loop_of_the_paper():
+    module, network = make_module(), WeightingNetwork()
+    batch, meta_batch = make_batch(n=20), make_meta_batch()
+    clf = MetaWeightClassifier(
+        module,
+        method=MetaWeightNet(memory=0.0, normalize=False, weighting=network),
+        meta_share=0.0,
+        lookahead_lr="lr",
+        lr=0.1,
+        lr_schedule="constant",
+        optimizer=torch.optim.SGD,
+        optimizer__momentum=0.9,
+        batch_size=8,
+        meta_batch_size=len(meta_batch.y),
+        max_epochs=3,
+        early_stopping=False,
+        iterator_train__shuffle=False,
+        device="cpu",
+        random_state=0,
+    )
+    clf.fit(
+        batch.X.numpy(), batch.y.numpy(), X_meta=meta_batch.X.numpy(), y_meta=meta_batch.y.numpy()
+    )
+    network = network.double()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
+    network_optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, weight_decay=1e-4)
+    for _ in range(3):
+        for rows in (slice(0, 8), slice(8, 16), slice(16, 20)):
+            paper_meta_weight_net_step(
+                module,
+                optimizer,
+                network,
+                network_optimizer,
+                Batch(batch.X[rows], batch.y[rows], batch.index[rows]),
+                meta_batch,
+                lr=0.1,
+            )
+    fitted = clf.net_.module_.state_dict()
+    for key, value in module.state_dict().items():
+        torch.testing.assert_close(fitted[key], value, rtol=1e-9, atol=1e-12)
+    losses = np.linspace(0, 3, 5)
+    with torch.no_grad():
+        expected = network(torch.as_tensor(losses)[:, None])
+    np.testing.assert_allclose(clf.weighting_function_(losses), expected, rtol=1e-9)
+
+
 def test_published_network_is_one_layer_of_a_hundred_units():
     reweighter = ready(MetaWeightNet.paper(), make_module())
     assert {name: tuple(p.shape) for name, p in reweighter.network.named_parameters()} == {
@@ -296,7 +345,7 @@ def test_published_network_is_one_layer_of_a_hundred_units():
 
 def test_with_memory_all_weights_start_at_one():
     module = make_module()
-    reweighter = ready(MetaWeightNet(), module)
+    reweighter = ready(MetaWeightNet(alignment_layers="all"), module)
     result = reweighter.step(module, make_batch(), make_meta_batch(), 0.1, update=False)
     assert torch.equal(result.weights, torch.ones(N_ROWS, dtype=torch.float64))
 
