@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 from _comparison import (
     CELL,
+    RUN,
     TIE,
     Complete,
     average_ranks,
@@ -35,6 +36,8 @@ def write_report(results: Iterable[Path], folder: Path, against: Sequence[str]) 
         raise SystemExit("The files have no results.")
     folder.mkdir(parents=True, exist_ok=True)
     fits = pd.DataFrame(records)
+    if fits.duplicated([*RUN, "method"]).any():
+        raise SystemExit("Some fits are there twice, e.g. with other numbers of rows: split them.")
     for column in ("accuracy", "error", "skipped"):
         if column not in fits:
             fits[column] = None

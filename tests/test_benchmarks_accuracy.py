@@ -212,6 +212,14 @@ def test_report_agrees_with_counting_by_hand(load, tmp_path):
         assert f"| {rank:.2f} | 1.00 |" in means
 
 
+def test_fits_of_two_sizes_are_not_mixed(load, tmp_path):
+    small = write_lines(tmp_path / "small.jsonl")
+    large = tmp_path / "large.jsonl"
+    large.write_text(small.read_text().replace('"max_rows": 50', '"max_rows": 60'))
+    with pytest.raises(SystemExit, match="twice"):
+        load("_report").write_report([small, large], tmp_path, ["plain"])
+
+
 def test_runs_that_a_method_lacks_are_left_out(load, tmp_path):
     comparison, runner = load("_comparison"), load("_runner")
     fits = pd.DataFrame(runner.read_results(write_lines(tmp_path / "lines.jsonl")))
