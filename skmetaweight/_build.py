@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +13,9 @@ import numpy as np
 import torch
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state, gen_batches
+from torch import Tensor, nn
 
+from skmetaweight._batches import Rows
 from skmetaweight._modules import TabularMLP
 from skmetaweight._net import ReweightedNet
 from skmetaweight._validation import FitData, LabelledRows, n_rows
@@ -62,12 +65,14 @@ def build_net(
     criterion = estimator.criterion
     if _takes_reduction(criterion):
         options.setdefault("criterion__reduction", "none")
+    if _can_fuse(estimator.optimizer, device, options):
+        options["optimizer__fused"] = True
     net = ReweightedNet(
         options.pop("module"),
-        copy.deepcopy(criterion) if isinstance(criterion, torch.nn.Module) else criterion,
+        copy.deepcopy(criterion) if isinstance(criterion, nn.Module) else criterion,
         reweighter=_reweighter(estimator),
         meta_share=estimator.meta_share,
-        meta_batch_size=estimator.meta_batch_size or batch_size,
+        meta_batch_size=estimator.meta_batch_size or _meta_batch_size(estimator, batch_size),
         lookahead_lr=estimator.lookahead_lr,
         lr_schedule="constant" if constant_lr else estimator.lr_schedule,
         keep_best=estimator.early_stopping,
@@ -96,7 +101,7 @@ def _module_options(estimator: Any, data: FitData) -> dict[str, Any]:
             "module__n_features": estimator.n_features_in_,
             "module__n_classes": len(data.classes),
         }
-    return {"module": copy.deepcopy(module) if isinstance(module, torch.nn.Module) else module}
+    return {"module": copy.deepcopy(module) if isinstance(module, nn.Module) else module}
 
 
 def _takes_reduction(criterion: Any) -> bool:
@@ -109,8 +114,23 @@ def _batch_size(batch_size: int | str, n_train: int) -> int:
     return n_train if batch_size == -1 else int(batch_size)
 
 
+def _meta_batch_size(estimator: Any, batch_size: int) -> int:
+    # Rows that share the training pass cost as much as training rows, and few do as well.
+    return min(32, batch_size) if estimator.meta_share else batch_size
+
+
+def _can_fuse(optimizer: Any, device: torch.device, options: dict[str, Any]) -> bool:
+    """Whether the optimiser has one kernel for its step, and the user chose no other way."""
+    rivals = {"fused", "foreach", "capturable", "differentiable"}
+    return (
+        device.type in ("cpu", "cuda")
+        and "fused" in inspect.signature(optimizer).parameters
+        and not any(f"optimizer__{rival}" in options for rival in rivals)
+    )
+
+
 def _reweighter(estimator: Any) -> Reweighter:
-    names = ("meta_interval", "meta_lr", "weighting")
+    names = ("meta_interval", "meta_lr", "weighting", "alignment_layers")
     if isinstance(estimator.method, Reweighter):
         given = [name for name in names if getattr(estimator, name) is not None]
         if given:
@@ -123,6 +143,7 @@ def _reweighter(estimator: Any) -> Reweighter:
     return make_reweighter(
         estimator.method,
         memory=estimator.alignment_memory,
+        alignment_layers=estimator.alignment_layers,
         meta_interval=estimator.meta_interval,
         meta_lr=estimator.meta_lr,
         class_aware=class_aware,
@@ -137,3 +158,51 @@ def _set_statistics(module: TabularMLP, rows: LabelledRows) -> None:
         scaler.partial_fit(rows.X[part], sample_weight=weight)
     mean, variance = torch.as_tensor(scaler.mean_), torch.as_tensor(scaler.var_)
     module.standardize.set_statistics(mean, variance)
+
+
+def check_components(net: ReweightedNet, rows: Rows, n_classes: int) -> None:
+    """Raise if the module, the criterion or the optimiser cannot be used.
+
+    Raises
+    ------
+    ValueError
+        If the module's output is not (n, n_classes), the criterion does not give one loss per
+        row, or the optimiser needs a closure.
+    """
+    closure = inspect.signature(type(net.optimizer_).step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise ValueError(
+            f"{type(net.optimizer_).__name__} needs a closure that evaluates the loss several "
+            "times a step, which would repeat the weighting function's step. Use e.g. AdamW."
+        )
+    batch = rows.take(torch.arange(min(2, len(rows)), device=rows.device))
+    net.module_.eval()
+    with torch.no_grad():
+        y_pred = net.outputs(batch.X)
+        expected = (batch.n_rows, n_classes)
+        if not isinstance(y_pred, Tensor) or tuple(y_pred.shape) != expected:
+            got = tuple(y_pred.shape) if isinstance(y_pred, Tensor) else type(y_pred).__name__
+            raise ValueError(
+                f"The module must return one column per class: expected shape {expected} for "
+                f"{batch.n_rows} rows and {n_classes} classes, got {got}."
+            )
+        losses = net.losses_(y_pred, batch.y)
+    if isinstance(net.criterion_, nn.CrossEntropyLoss) and _are_probabilities(y_pred):
+        warnings.warn(
+            "The module's outputs look like probabilities, but CrossEntropyLoss takes logits "
+            "and applies a softmax of its own. Remove the module's softmax, or pass "
+            "criterion=torch.nn.NLLLoss, which takes probabilities as in skorch.",
+            UserWarning,
+            stacklevel=4,
+        )
+    if tuple(losses.shape) != (batch.n_rows,):
+        raise ValueError(
+            "The criterion must give one loss per row: expected shape "
+            f"({batch.n_rows},), got {tuple(losses.shape)}. Pass the criterion's class, or an "
+            f'instance with reduction="none", not {net.criterion!r}.'
+        )
+
+
+def _are_probabilities(y_pred: Tensor) -> bool:
+    sums = y_pred.sum(dim=-1)
+    return bool((y_pred >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-4)

@@ -18,7 +18,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skmetaweight._batches import Rows
-from skmetaweight._build import build_net, fresh_or_given, resolve_device, seeded
+from skmetaweight._build import build_net, check_components, fresh_or_given, resolve_device, seeded
 from skmetaweight._net import ReweightedNet
 from skmetaweight._net_params import NetParamsMixin
 from skmetaweight._validation import (
@@ -62,8 +62,13 @@ class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
     alignment_memory : float, default=0.9
         Decay of each row's running mean of alignments, in [0, 1). 0 as published. For mw-net and
         l2rw.
+    alignment_layers : {"last", "all"} or None, default=None
+        Layers whose gradients the memory compares: those of the last layer are known from the
+        training pass, those of all layers cost about a training step more. None for the last with
+        a memory; without one, the published methods compare all.
     meta_batch_size : int or None, default=None
-        Trusted rows per batch; None for as many as there are training rows in a batch.
+        Trusted rows per batch; None for 32 with a meta share, and for as many as there are
+        training rows without.
     meta_interval : int or None, default=None
         Batches between updates of what is learned; None for the method's own default.
     meta_lr : float or None, default=None
@@ -153,6 +158,7 @@ class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
         ],
         "meta_share": [Interval(Real, 0, 1, closed="left")],
         "alignment_memory": [Interval(Real, 0, 1, closed="left")],
+        "alignment_layers": [StrOptions({"last", "all"}), None],
         "meta_batch_size": [Interval(Integral, 1, None, closed="left"), None],
         "meta_interval": [Interval(Integral, 1, None, closed="left"), None],
         "meta_lr": [Interval(Real, 0, None, closed="neither"), None],
@@ -185,6 +191,7 @@ class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
         meta_size: float = 0.1,
         meta_share: float = 0.2,
         alignment_memory: float = 0.9,
+        alignment_layers: str | None = None,
         meta_batch_size: int | None = None,
         meta_interval: int | None = None,
         meta_lr: float | None = None,
@@ -210,6 +217,7 @@ class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
         self.meta_size = meta_size
         self.meta_share = meta_share
         self.alignment_memory = alignment_memory
+        self.alignment_layers = alignment_layers
         self.meta_batch_size = meta_batch_size
         self.meta_interval = meta_interval
         self.meta_lr = meta_lr
@@ -346,7 +354,7 @@ class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
                     else build_net(self, data, device, seed, constant_lr=constant_lr)
                 )
                 rows = net.make_rows(*data.train)
-                net.check_components(rows, len(data.classes))
+                check_components(net, rows, len(data.classes))
                 meta_rows = net.make_rows(*data.meta)
                 meta_class_weight = self._meta_class_weight(data, net)
             with self._unfitted_on_error():

@@ -1,42 +1,21 @@
-r"""What the methods differentiate, and how: losses, the lookahead step, the alignments.
-
-With :math:`\ell_i(\theta)` the training losses of a batch of :math:`n` rows, :math:`L_{meta}` the
-mean loss on a meta batch and :math:`w_i = V_\psi(\ell_i)`, one SGD lookahead
-
-.. math:: \hat\theta(\psi) = \theta - \alpha \nabla_\theta \tfrac1n \sum_i V_\psi(\ell_i)\,\ell_i
-
-has the exact hypergradient
-
-.. math::
-    \frac{d L_{meta}(\hat\theta)}{d\psi} = -\frac{\alpha}{n} \sum_i a_i \,
-    \frac{\partial V_\psi(\ell_i)}{\partial\psi},
-    \qquad a_i = \langle \nabla L_{meta}(\hat\theta), \nabla \ell_i(\theta) \rangle .
-
-All alignments :math:`a_i` of a batch are one directional derivative of the vector
-:math:`(\ell_1, \dots, \ell_n)`, which forward-mode differentiation gives in one pass: no
-second-order graph is ever built. The same product appears in Learning to Reweight [1]_, in
-FaMUS (equation 7) [2]_ and, by finite differences, in SAMA [3]_.
-
-References
-----------
-.. [1] Ren et al. Learning to Reweight Examples for Robust Deep Learning. ICML, 2018.
-.. [2] Xu et al. Faster Meta Update Strategy for Noise-Robust Deep Learning. CVPR, 2021.
-.. [3] Choe et al. Making Scalable Meta Learning Practical. NeurIPS, 2023.
-"""
+r"""What the methods differentiate: losses of both levels, the passes, the lookahead step."""
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 from torch.func import functional_call
 
 Params = dict[str, Tensor]
 """Parameters by name, as ``dict(module.named_parameters())``."""
+
+RngState = tuple[Tensor, ...]
+"""State of the generator of the CPU and, if it is another, of the device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +38,40 @@ class TrainingPass:
 
     Attributes
     ----------
-    y_pred : Tensor of shape (n, n_classes)
+    outputs : Tensor of shape (n, n_classes) or (n + m, n_classes)
+        What the module returned; trusted rows that took part come last.
     losses : Tensor of shape (n,)
         Per-sample training losses, in nats.
     meta_loss : Tensor of shape () or None
         Loss of the trusted rows that took part in the same pass; None if none did.
     rows : tuple of Batch
         What went through the module: the batch and, with a meta share, the meta batch.
-    rng_state : tuple of Tensor
-        States of the generators before the pass, which :class:`Alignments` replays so that dropout
-        draws the same mask.
-    buffers : dict of str to Tensor
-        Buffers before the pass, for modules whose output depends on them in train mode.
+    features, logits : Tensor, or None
+        Detached inputs of the last layer, and its outputs, if the objective knows it.
+    start : tuple or None
+        Random state and buffers before the pass, with which it can be repeated: dropout draws the
+        same mask, and batch-dependent buffers are the same. None if it need not be.
     """
 
-    y_pred: Tensor
+    outputs: Tensor
     losses: Tensor
     meta_loss: Tensor | None
     rows: tuple[Batch, ...]
-    rng_state: tuple[Tensor, ...]
-    buffers: Params
+    features: Tensor | None
+    logits: Tensor | None
+    start: tuple[RngState, Params] | None
+
+    @property
+    def last_layer(self) -> tuple[Tensor, Tensor]:
+        """Inputs and outputs of the last layer, which the objective must know."""
+        assert self.features is not None
+        assert self.logits is not None
+        return self.features, self.logits
+
+    @property
+    def y_pred(self) -> Tensor:
+        """Outputs for the training rows, detached."""
+        return self.outputs[: len(self.losses)].detach()
 
 
 @dataclass(frozen=True)
@@ -99,11 +92,14 @@ class Objective:
         Share :math:`\lambda` of the training loss that trusted rows carry, in [0, 1).
     meta_class_weight : Tensor of shape (n_classes,), optional
         Weight of each class in the meta loss; its mean over the meta set should be one.
+    head : Linear, optional
+        The last layer; what goes in and out of it is then kept.
     """
 
     criterion: nn.Module
     meta_share: float = 0.0
     meta_class_weight: Tensor | None = None
+    head: nn.Linear | None = None
 
     def meta_loss(self, losses: Tensor, y: Tensor) -> Tensor:
         if self.meta_class_weight is not None:
@@ -116,17 +112,24 @@ class Objective:
             loss = (1 - self.meta_share) * loss + self.meta_share * forward.meta_loss
         return loss
 
-    def training_pass(self, module: nn.Module, batch: Batch, meta_batch: Batch) -> TrainingPass:
+    def training_pass(
+        self, module: nn.Module, batch: Batch, meta_batch: Batch, *, repeatable: bool = True
+    ) -> TrainingPass:
         """Run the training forward: the only one that moves BatchNorm statistics."""
         rows = (batch, meta_batch) if self.meta_share else (batch,)
-        rng_state = _get_rng_state(batch.y.device)
-        buffers = _copy_of_buffers(module)
-        y_pred, losses = self._losses(module, rows)
-        if not self.meta_share:
-            return TrainingPass(y_pred, losses, None, rows, rng_state, buffers)
+        start = (_get_rng_state(batch.y.device), _copy_of_buffers(module)) if repeatable else None
+        with _calls_of(self.head) as calls:
+            outputs, losses = self._losses(module, rows)
         n = batch.n_rows
-        meta_loss = self.meta_loss(losses[n:], meta_batch.y)
-        return TrainingPass(y_pred[:n], losses[:n], meta_loss, rows, rng_state, buffers)
+        meta_loss = self.meta_loss(losses[n:], meta_batch.y) if self.meta_share else None
+        return TrainingPass(outputs, losses[:n], meta_loss, rows, *calls[0], start)
+
+    def meta_pass(self, module: nn.Module, meta_batch: Batch) -> TrainingPass:
+        """Run trusted rows alone; the module's buffers stay as they are."""
+        with _calls_of(self.head) as calls:
+            outputs, losses = self._losses(module, (meta_batch,), _copy_of_buffers(module))
+        meta_loss = self.meta_loss(losses, meta_batch.y)
+        return TrainingPass(outputs, losses, meta_loss, (meta_batch,), *calls[0], None)
 
     def losses_at(self, module: nn.Module, params: Params, rows: tuple[Batch, ...]) -> Tensor:
         """Per-sample losses at other parameters; the module's buffers stay as they are."""
@@ -134,8 +137,10 @@ class Objective:
 
     def repeated(self, module: nn.Module, params: Params, forward: TrainingPass) -> Tensor:
         """Repeat a training pass at other parameters: same rows, random numbers and buffers."""
-        buffers = {name: buffer.clone() for name, buffer in forward.buffers.items()}
-        with _replayed(forward):
+        assert forward.start is not None
+        rng_state, buffers = forward.start
+        buffers = {name: buffer.clone() for name, buffer in buffers.items()}
+        with _replayed(forward.losses.device, rng_state):
             return self._losses(module, forward.rows, {**params, **buffers})[1]
 
     def _losses(
@@ -145,10 +150,10 @@ class Objective:
         y = rows[0].y if len(rows) == 1 else torch.cat([batch.y for batch in rows])
         args, kwargs = ((), X) if isinstance(X, dict) else ((X,), {})
         if state is None:
-            y_pred = module(*args, **kwargs)
+            outputs = module(*args, **kwargs)
         else:
-            y_pred = functional_call(module, state, args, kwargs)
-        return y_pred, self.criterion(y_pred, y)
+            outputs = functional_call(module, state, args, kwargs)
+        return outputs, self.criterion(outputs, y)
 
 
 def sample_mean(values: Tensor, sample_weight: Tensor | None) -> Tensor:
@@ -199,206 +204,47 @@ def meta_gradient(
     return gradient(loss, params), loss.detach()
 
 
-class Alignments:
-    r"""Computes :math:`a_i = \langle d, \nabla \ell_i(\theta) \rangle` for a direction :math:`d`.
+@contextmanager
+def _calls_of(layer: nn.Module | None) -> Iterator[list[tuple[Tensor | None, Tensor | None]]]:
+    """Collect a layer's detached inputs and its outputs, call by call; without one, None."""
+    calls: list[tuple[Tensor | None, Tensor | None]] = []
+    if layer is None:
+        yield [(None, None)]
+        return
 
-    One forward-mode product gives all of them, exactly. Where it cannot, the first call finds out,
-    warns once, and from then on another mode is used.
+    def keep(_: nn.Module, args: tuple[Tensor, ...], output: Any) -> None:
+        calls.append((args[0].detach(), output))
 
-    Attributes
-    ----------
-    mode : {"forward-mode", "double-backward", "central-differences"}
-        How the products are computed.
-
-    Notes
-    -----
-    With a dummy cotangent :math:`v`, :math:`g(v) = \sum_i v_i \nabla \ell_i` is linear, and
-    :math:`a = \nabla_v \langle g(v), d \rangle`: two backward passes through the graph of the
-    training pass. They respect what forward mode and differences of losses do not: a
-    ``torch.no_grad`` block in the module, or a custom backward that is no derivative. Whether
-    forward mode agrees is checked once, by :math:`\sum_i a_i = \langle d, \nabla \sum_i \ell_i
-    \rangle`.
-    """
-
-    def __init__(self) -> None:
-        self.mode = "forward-mode"
-        self._checked = False
-
-    def __call__(
-        self, objective: Objective, module: nn.Module, forward: TrainingPass, direction: Params
-    ) -> Tensor:
-        """Return the detached alignments, of shape (n,), of the rows of a training pass.
-
-        Parameters
-        ----------
-        objective : Objective
-        module : Module
-            In the mode in which the training pass ran.
-        forward : TrainingPass
-        direction : dict of str to Tensor
-            One tangent per parameter, usually the meta gradient.
-        """
-        reason = None
-        while True:
-            try:
-                product = _PRODUCTS[self.mode](objective, module, forward, direction)
-                if self.mode == "forward-mode" and not self._checked:
-                    self._check(forward, direction, product, module)
-                break
-            except RuntimeError as error:
-                if self.mode not in _FALLBACK or not _lacks_derivative(error):
-                    raise
-                reason = reason or str(error).splitlines()[0][:150]
-                self.mode = _FALLBACK[self.mode]
-        if reason is not None:
-            warnings.warn(_WARNINGS[self.mode].format(reason), UserWarning, stacklevel=2)
-        return product[: len(forward.losses)]
-
-    def _check(
-        self, forward: TrainingPass, direction: Params, product: Tensor, module: nn.Module
-    ) -> None:
-        if not forward.losses.requires_grad:
-            return
-        params = {name: param for name, param in trainable(module).items() if name in direction}
-        grads = gradient(forward.losses.sum(), params, retain_graph=True)
-        expected = torch.stack([(grads[name] * direction[name]).sum() for name in params]).sum()
-        product = product[: len(forward.losses)]
-        tolerance = 5e-2 if product.element_size() < 4 else 1e-3
-        if (product.sum() - expected).abs() > tolerance * product.abs().sum():
-            raise _ForwardModeDisagreesError(
-                "forward-mode and backward derivatives differ, e.g. by a torch.no_grad block"
-            )
-        self._checked = True
+    hook = layer.register_forward_hook(keep)
+    try:
+        yield calls
+    finally:
+        hook.remove()
 
 
-class _ForwardModeDisagreesError(RuntimeError):
-    pass
-
-
-def _forward_mode(
-    objective: Objective, module: nn.Module, forward: TrainingPass, direction: Params
-) -> Tensor:
-    with torch.no_grad(), forward_ad.dual_level():
-        duals = {
-            name: forward_ad.make_dual(param.detach(), direction[name])
-            for name, param in trainable(module).items()
-        }
-        losses = objective.repeated(module, duals, forward)
-        tangent = forward_ad.unpack_dual(losses).tangent
-        return torch.zeros_like(losses) if tangent is None else tangent
-
-
-def _double_backward(
-    objective: Objective, module: nn.Module, forward: TrainingPass, direction: Params
-) -> Tensor:
-    params = trainable(module)
-    losses = forward.losses
-    with torch.enable_grad():
-        if not losses.requires_grad:
-            losses = objective.repeated(module, params, forward)
-        cotangent = torch.ones_like(losses, requires_grad=True)
-        grads = torch.autograd.grad(
-            losses, list(params.values()), cotangent, create_graph=True, materialize_grads=True
-        )
-        reached = [(grad, name) for grad, name in zip(grads, params, strict=True) if grad.grad_fn]
-        if not reached:
-            return torch.zeros_like(losses)
-        along = sum((grad * direction[name]).sum() for grad, name in reached)
-        (product,) = torch.autograd.grad(
-            along, cotangent, retain_graph=True, materialize_grads=True
-        )
-    return product.detach()
-
-
-def _central_differences(
-    objective: Objective, module: nn.Module, forward: TrainingPass, direction: Params
-) -> Tensor:
-    norm = torch.linalg.vector_norm(
-        torch.stack([torch.linalg.vector_norm(tangent) for tangent in direction.values()])
-    )
-    # Long enough for rounding to be small, short enough for few units to change sides.
-    length = max(torch.finfo(norm.dtype).eps ** (1 / 3), 1e-3)
-    step = length / norm.clamp(min=torch.finfo(norm.dtype).tiny)
-
-    def losses(sign: int) -> Tensor:
-        moved = {
-            name: param.detach() + sign * step * direction[name]
-            for name, param in trainable(module).items()
-        }
-        return objective.repeated(module, moved, forward)
-
-    with torch.no_grad():
-        return (losses(+1) - losses(-1)) / (2 * step)
-
-
-_PRODUCTS = {
-    "forward-mode": _forward_mode,
-    "double-backward": _double_backward,
-    "central-differences": _central_differences,
-}
-_FALLBACK = {"forward-mode": "double-backward", "double-backward": "central-differences"}
-_WARNINGS = {
-    "double-backward": (
-        "The module cannot be differentiated in forward mode ({}). The alignments are computed by "
-        "a double backward instead: still exact, but each update of what is learned needs a "
-        "second-order graph, which costs memory and about one more backward pass."
-    ),
-    "central-differences": (
-        "The module has an operation without a forward-mode derivative and without a second "
-        "derivative ({}). The alignments are computed by central differences instead: one more "
-        "forward pass for each update of what is learned, and a relative error of up to about "
-        "1e-3 rather than rounding."
-    ),
-}
-
-
-def _lacks_derivative(error: Exception) -> bool:
-    if isinstance(error, NotImplementedError | _ForwardModeDisagreesError):
-        return True
-    message = str(error)
-    return any(
-        hint in message
-        for hint in (
-            "forward AD",
-            "forward mode",
-            "forward-mode",
-            "jvp",
-            "vmap",
-            "functorch",
-            "derivative for",
-            "once_differentiable",
-            "ouble backward",
-        )
-    )
-
-
-class _replayed:
-    """Run a block with the random numbers that the training pass drew."""
-
-    def __init__(self, forward: TrainingPass) -> None:
-        self._device = forward.losses.device
-        self._before = forward.rng_state
-
-    def __enter__(self) -> None:
-        self._after = _get_rng_state(self._device)
-        _set_rng_state(self._device, self._before)
-
-    def __exit__(self, *exc_info: object) -> None:
-        _set_rng_state(self._device, self._after)
+@contextmanager
+def _replayed(device: torch.device, rng_state: RngState) -> Iterator[None]:
+    """Run a block from a random state, and put the present one back."""
+    present = _get_rng_state(device)
+    _set_rng_state(device, rng_state)
+    try:
+        yield
+    finally:
+        _set_rng_state(device, present)
 
 
 def _copy_of_buffers(module: nn.Module) -> Params:
     return {name: buffer.clone() for name, buffer in module.named_buffers()}
 
 
-def _get_rng_state(device: torch.device) -> tuple[Tensor, ...]:
+def _get_rng_state(device: torch.device) -> RngState:
     states = [torch.get_rng_state()]
     if device.type != "cpu":
         states.append(torch.get_device_module(device).get_rng_state())
     return tuple(states)
 
 
-def _set_rng_state(device: torch.device, states: tuple[Tensor, ...]) -> None:
+def _set_rng_state(device: torch.device, states: RngState) -> None:
     torch.set_rng_state(states[0])
     if device.type != "cpu":
         torch.get_device_module(device).set_rng_state(states[1])

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import math
-import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from skmetaweight._alignments import find_head
 from skmetaweight._batches import RowBatches, Rows
+from skmetaweight._epoch import EpochLog
 from skmetaweight._functional import Batch, Objective
 from skmetaweight._meta_set import MetaBatches
 from skmetaweight.reweighting import Evaluation, Reweighter, StepResult
@@ -206,7 +205,7 @@ class ReweightedNet(NeuralNetClassifier):
             return
         self.module_.train()
         self.criterion_.train()
-        results = []
+        log = EpochLog()
         for raw in iterator:
             batch = _as_batch(raw, self.parameter.device)
             if hooked:
@@ -214,11 +213,11 @@ class ReweightedNet(NeuralNetClassifier):
             result = self.train_step(batch)
             if hooked:
                 self._record_batch("train", batch, result.loss, result.y_pred)
-            results.append((result, batch.n_rows))
+            log.add(result, batch.n_rows)
         if not hooked:
-            self._record_batches(results)
-        self.history.record("train_batch_count", len(results))
-        self._record_epoch(results)
+            log.write_batches(self.history)
+        self._check_finite("training loss", log.write_epoch(self.history))
+        self.history.record("learning_rate", float(self.optimizer_.param_groups[0]["lr"]))
 
     def train_step(self, batch: Batch, **fit_params: Any) -> StepResult:
         """Let the reweighter fill the gradients, then step the parameters."""
@@ -264,40 +263,14 @@ class ReweightedNet(NeuralNetClassifier):
         pair, training = (batch.X, batch.y), prefix == "train"
         self.notify("on_batch_end", batch=pair, training=training, loss=loss, y_pred=y_pred)
 
-    def _record_batches(self, results: list[tuple[StepResult, int]]) -> None:
-        """Record all batches of an epoch with one transfer from the device."""
-        losses = torch.stack([result.loss for result, _ in results]).tolist()
-        for loss, (_, size) in zip(losses, results, strict=True):
-            self.history.new_batch()
-            self.history.record_batch("train_loss", loss)
-            self.history.record_batch("train_batch_size", size)
-
     @torch.no_grad()
     def _show_meta_batches(self) -> None:
         """Pass the meta set to the batch hooks, as skorch does with its validation set."""
         for batch in self.meta_rows_.chunks(EVALUATION_ROWS):
             self.notify("on_batch_begin", batch=(batch.X, batch.y), training=False)
-            y_pred = self._outputs(batch.X)
+            y_pred = self.outputs(batch.X)
             loss = self.objective_.meta_loss(self.losses_(y_pred, batch.y), batch.y)
             self._record_batch("valid", batch, loss, y_pred)
-
-    def _record_epoch(self, results: list[tuple[StepResult, int]]) -> None:
-        sizes = torch.tensor([float(size) for _, size in results])
-        losses = torch.stack([result.loss for result, _ in results]).cpu()
-        train_loss = float((losses * sizes).sum() / sizes.sum())
-        self._check_finite("training loss", train_loss)
-        weights = torch.cat([result.weights for result, _ in results])
-        mean = weights.mean()
-        effective = weights.sum().square() / weights.square().sum().clamp(min=1e-30)
-        record = self.history.record
-        record("train_loss", train_loss)
-        record("mean_weight", mean.item())
-        record("effective_sample_size", effective.item())
-        record("share_distrusted", (weights < 0.5 * mean).float().mean().item())
-        record("learning_rate", float(self.optimizer_.param_groups[0]["lr"]))
-        for name in {name for result, _ in results for name in result.diagnostics}:
-            values = [r.diagnostics[name] for r, _ in results if name in r.diagnostics]
-            record(name, torch.stack(values).mean().item())
 
     def _check_finite(self, name: str, loss: float) -> None:
         if not math.isfinite(loss):
@@ -333,7 +306,7 @@ class ReweightedNet(NeuralNetClassifier):
         """Return the per-sample losses of rows in evaluation mode, and their labels."""
         self.module_.eval()
         losses = [
-            self.losses_(self._outputs(batch.X), batch.y) for batch in rows.chunks(EVALUATION_ROWS)
+            self.losses_(self.outputs(batch.X), batch.y) for batch in rows.chunks(EVALUATION_ROWS)
         ]
         return torch.cat(losses), rows.y
 
@@ -363,7 +336,7 @@ class ReweightedNet(NeuralNetClassifier):
         size = max(self.batch_size, 1024)
         return np.concatenate(
             [
-                to_probabilities(self._outputs(batch.X).cpu().double()).numpy()
+                to_probabilities(self.outputs(batch.X).cpu().double()).numpy()
                 for batch in rows.chunks(size)
             ]
         )
@@ -381,50 +354,9 @@ class ReweightedNet(NeuralNetClassifier):
             self._set_training(training)
             return self.infer(batch.X if isinstance(batch, Batch) else batch[0])
 
-    def _outputs(self, X: Any) -> Tensor:
+    def outputs(self, X: Any) -> Tensor:
+        """Run the module on the X of a batch."""
         return self.module_(**X) if isinstance(X, dict) else self.module_(X)
-
-    def check_components(self, rows: Rows, n_classes: int) -> None:
-        """Raise if the module, the criterion or the optimiser cannot be used.
-
-        Raises
-        ------
-        ValueError
-            If the module's output is not (n, n_classes), the criterion does not give one loss per
-            row, or the optimiser needs a closure.
-        """
-        closure = inspect.signature(type(self.optimizer_).step).parameters.get("closure")
-        if closure is not None and closure.default is inspect.Parameter.empty:
-            raise ValueError(
-                f"{type(self.optimizer_).__name__} needs a closure that evaluates the loss several "
-                "times a step, which would repeat the weighting function's step. Use e.g. AdamW."
-            )
-        batch = rows.take(torch.arange(min(2, len(rows)), device=rows.device))
-        self.module_.eval()
-        with torch.no_grad():
-            y_pred = self._outputs(batch.X)
-            expected = (batch.n_rows, n_classes)
-            if not isinstance(y_pred, Tensor) or tuple(y_pred.shape) != expected:
-                got = tuple(y_pred.shape) if isinstance(y_pred, Tensor) else type(y_pred).__name__
-                raise ValueError(
-                    f"The module must return one column per class: expected shape {expected} for "
-                    f"{batch.n_rows} rows and {n_classes} classes, got {got}."
-                )
-            losses = self.losses_(y_pred, batch.y)
-        if isinstance(self.criterion_, nn.CrossEntropyLoss) and _are_probabilities(y_pred):
-            warnings.warn(
-                "The module's outputs look like probabilities, but CrossEntropyLoss takes logits "
-                "and applies a softmax of its own. Remove the module's softmax, or pass "
-                "criterion=torch.nn.NLLLoss, which takes probabilities as in skorch.",
-                UserWarning,
-                stacklevel=4,
-            )
-        if tuple(losses.shape) != (batch.n_rows,):
-            raise ValueError(
-                "The criterion must give one loss per row: expected shape "
-                f"({batch.n_rows},), got {tuple(losses.shape)}. Pass the criterion's class, or an "
-                f'instance with reduction="none", not {self.criterion!r}.'
-            )
 
 
 class _Schedule:
@@ -445,11 +377,6 @@ class _Schedule:
             for group in self._groups:
                 group["lr"] = group["initial_lr"] * factor
         self._epoch += 1
-
-
-def _are_probabilities(y_pred: Tensor) -> bool:
-    sums = y_pred.sum(dim=-1)
-    return bool((y_pred >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-4)
 
 
 def _as_batch(raw: Any, device: torch.device) -> Batch:

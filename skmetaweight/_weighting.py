@@ -2,7 +2,7 @@ r"""The weighting network :math:`V_\psi`, and the fitted function a user holds."
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,9 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike, NDArray
+
+CHUNK_SIZE = 16_384
+"""Inputs that a fitted function evaluates at a time."""
 
 
 class WeightingNetwork(nn.Module):
@@ -142,13 +145,13 @@ class WeightingFunction:
         ValueError
             If classes are missing, unknown, or given to a function of the loss alone.
         """
-        return self._evaluate(losses, classes).mean(axis=-1)
+        return self._evaluate(losses, classes, lambda weights: weights.mean(axis=-1))
 
     def quantile(
         self, losses: ArrayLike, q: float, classes: ArrayLike | None = None
     ) -> NDArray[Any]:
         """Return a quantile, over the training rows' alignments, of the weight at each loss."""
-        return np.quantile(self._evaluate(losses, classes), q, axis=-1)
+        return self._evaluate(losses, classes, lambda weights: np.quantile(weights, q, axis=-1))
 
     def to_frame(self, n_points: int = 101) -> pd.DataFrame:
         """Tabulate the function over ``loss_range_``.
@@ -182,26 +185,34 @@ class WeightingFunction:
             f"loss {low:.3g} -> {at_low:.3g}, loss {high:.3g} -> {at_high:.3g})"
         )
 
-    def _evaluate(self, losses: ArrayLike, classes: ArrayLike | None) -> NDArray[Any]:
-        """Weights of shape (*losses.shape, n_alignments)."""
+    def _evaluate(
+        self,
+        losses: ArrayLike,
+        classes: ArrayLike | None,
+        reduce: Callable[[NDArray[Any]], NDArray[Any]],
+    ) -> NDArray[Any]:
+        """Reduce weights of shape (n, n_alignments) to one per loss, a few losses at a time."""
         losses = np.asarray(losses, dtype=float)
         labels = self._encode(classes, losses.shape)
-        dtype = next(self._network.parameters()).dtype
-        flat = torch.as_tensor(losses.ravel(), dtype=dtype) / self._loss_scale
-        memory = self._memory if self._memory is not None else torch.zeros(1)
-        n_rows, n_alignments = len(flat), len(memory)
+        parameter = next(self._network.parameters())
+        flat = torch.as_tensor(losses.ravel(), dtype=parameter.dtype) / self._loss_scale
+        memory = None if self._memory is None else self._memory.to(parameter.dtype)
+        n_alignments = 1 if memory is None else len(memory)
         n_classes = 0 if self.classes_ is None else len(self.classes_)
-        with torch.no_grad():
-            weights = self._network(
-                weighting_inputs(
-                    flat.repeat_interleave(n_alignments),
-                    None if self._memory is None else memory.to(dtype).repeat(n_rows),
-                    None if labels is None else labels.repeat_interleave(n_alignments),
-                    n_classes,
+        reduced = [np.empty(0)]
+        for places in torch.arange(len(flat)).split(CHUNK_SIZE // n_alignments):
+            each = places.repeat_interleave(n_alignments)
+            with torch.no_grad():
+                weights = self._network(
+                    weighting_inputs(
+                        flat[each],
+                        None if memory is None else memory.repeat(len(places)),
+                        None if labels is None else labels[each],
+                        n_classes,
+                    )
                 )
-            )
-        shape = (*losses.shape, n_alignments)
-        return weights.reshape(shape).double().numpy() / self._normalizer
+            reduced.append(reduce(weights.reshape(-1, n_alignments).double().numpy()))
+        return np.concatenate(reduced).reshape(losses.shape) / self._normalizer
 
     def _encode(self, classes: ArrayLike | None, shape: Sequence[int]) -> Tensor | None:
         if self.classes_ is None:

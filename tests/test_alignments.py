@@ -277,7 +277,9 @@ def test_head_is_the_linear_layer_that_returns():
     assert find_head(module, X) is module[-1]
     nested = nn.Sequential(nn.Sequential(module))
     assert find_head(nested, X) is module[-1]
-    assert find_head(nn.Sequential(mlp(), nn.Softmax(dim=1)), X) is None
+    for probabilities in (nn.Softmax(dim=1), nn.LogSoftmax(dim=1)):
+        assert find_head(nn.Sequential(module, probabilities), X) is module[-1]
+    assert find_head(nn.Sequential(module, nn.Tanh()), X) is None
     assert find_head(ReturnsTwice(), X) is None
     assert find_head(nn.Sequential(nn.Linear(5, 3), nn.ReLU()), X) is None
 

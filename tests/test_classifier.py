@@ -199,7 +199,8 @@ def test_integer_columns_reach_an_embedding_as_integers(data: Data) -> None:
             return self.embedding(X).sum(dim=1)
 
     X = np.random.default_rng(0).integers(0, 7, (96, 4))
-    clf = quick(module=Codes).fit(X, data.y, meta_mask=data.mask)
+    with pytest.warns(UserWarning, match="does not return the output of one linear layer"):
+        clf = quick(module=Codes).fit(X, data.y, meta_mask=data.mask)
     assert clf.predict_proba(X).shape == (96, 3)
 
 

@@ -24,6 +24,7 @@ ALLOWED = {
     },
     "skmetaweight.reweighting": {
         "_net.py",
+        "_epoch.py",
         "_build.py",
         "_classifier.py",
         "inspection.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from skmetaweight._alignments import Alignments, LastLayerAlignments
 from skmetaweight._functional import (
-    Alignments,
     Batch,
     Objective,
     Params,
@@ -20,6 +21,7 @@ from skmetaweight._functional import (
     gradient,
     meta_gradient,
     sample_mean,
+    trainable,
 )
 
 
@@ -79,6 +81,8 @@ class Reweighter(ABC):
     ----------
     meta_interval : int
         Batches between updates of what is learned.
+    alignment_layers : {"all", "last"}
+        Layers whose gradients are compared where no lookahead is needed.
     normalize : bool
         Whether weights have mean one.
     normalizer : float
@@ -88,6 +92,7 @@ class Reweighter(ABC):
     """
 
     meta_interval: int = 1
+    alignment_layers: str = "all"
     normalize: bool = False
     normalizer: float = 1.0
     why_no_function: str
@@ -96,12 +101,26 @@ class Reweighter(ABC):
         """Create the learned state, with the device and dtype of a given tensor."""
         self.n_classes = n_classes
         self.like = torch.empty(0, device=like.device, dtype=like.dtype)
+        self.last_layer_alignments = LastLayerAlignments()
 
     def bind(self, objective: Objective, n_rows: int) -> None:
         """Set the losses and the number of training rows of the fit that begins."""
         self.objective = objective
         self.n_rows = n_rows
         self.alignments = Alignments()
+        if self.alignment_layers == "last" and objective.head is None:
+            warnings.warn(
+                "The module does not return the output of one linear layer, so gradients of all "
+                "layers are compared instead of those of the last. That costs about as much as "
+                'the training step itself; alignment_layers="all" asks for it.',
+                UserWarning,
+                stacklevel=2,
+            )
+
+    @property
+    def compares_last_layer(self) -> bool:
+        """Whether alignments without lookahead are those of the last layer."""
+        return self.alignment_layers == "last" and self.objective.head is not None
 
     @abstractmethod
     def step(
@@ -163,24 +182,52 @@ class Reweighter(ABC):
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that is learned, as tensors by name."""
-        return {}
+        return {"last_layer": self.last_layer_alignments.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned."""
-        del state
+        self.last_layer_alignments.load_state_dict(state["last_layer"])
+
+    def align(
+        self, module: nn.Module, forward: TrainingPass, meta_batch: Batch
+    ) -> tuple[Tensor, Tensor, Params | None]:
+        """Compare the gradients of training rows with the meta gradient, both at the parameters.
+
+        Returns
+        -------
+        alignments : Tensor of shape (n,)
+        meta_loss : Tensor of shape ()
+        meta_gradient : dict of str to Tensor, or None
+            Gradient of the meta loss, if all layers are compared.
+        """
+        if self.compares_last_layer:
+            alignments, meta_loss = self.last_layer_alignments(
+                self.objective, module, forward, meta_batch
+            )
+            return alignments, meta_loss, None
+        grads, meta_loss = self._meta_gradient_at_params(module, forward, meta_batch)
+        return self.alignments(self.objective, module, forward, grads), meta_loss, grads
 
     def _meta_gradient_at_params(
-        self, module: nn.Module, forward: TrainingPass, params: Params, meta_batch: Batch
+        self, module: nn.Module, forward: TrainingPass, meta_batch: Batch
     ) -> tuple[Params, Tensor]:
         """Return the meta gradient without lookahead, from the training pass if it can."""
+        params = trainable(module)
         if forward.meta_loss is not None:
             grads = gradient(forward.meta_loss, params, retain_graph=True)
             return grads, forward.meta_loss.detach()
         return meta_gradient(self.objective, module, params, meta_batch)
 
+    def _training_pass(
+        self, module: nn.Module, batch: Batch, meta_batch: Batch, *, update: bool
+    ) -> TrainingPass:
+        """Run the training pass, repeatable if all layers' alignments are due."""
+        repeatable = update and not self.compares_last_layer
+        return self.objective.training_pass(module, batch, meta_batch, repeatable=repeatable)
+
     def _fill_gradients(
         self,
-        params: Params,
+        module: nn.Module,
         forward: TrainingPass,
         weights: Tensor,
         shared_meta_gradient: Params | None = None,
@@ -196,7 +243,7 @@ class Reweighter(ABC):
         share = self.objective.meta_share
         weighted = sample_mean(weights * forward.losses, forward.rows[0].sample_weight)
         ((1 - share) * weighted).backward()
-        accumulate(params, shared_meta_gradient, share)
+        accumulate(trainable(module), shared_meta_gradient, share)
         return loss.detach()
 
 

@@ -87,7 +87,7 @@ class FastMetaWeightNet(FunctionBasedReweighter):
             memory=0.0,
             normalize=False,
             meta_lr=meta_lr or 1e-3,
-            optimizer=optimizer or torch.optim.Adam,
+            optimizer=optimizer or partial(torch.optim.Adam, fused=True),
             meta_interval=meta_interval or 2,
         )
         self.eta = eta
@@ -112,7 +112,7 @@ class FastMetaWeightNet(FunctionBasedReweighter):
     ) -> StepResult:
         """Take a meta step if it is due, else weigh the batch; fill ``.grad``."""
         params = trainable(module)
-        forward = self.objective.training_pass(module, batch, meta_batch)
+        forward = self._training_pass(module, batch, meta_batch, update=update)
         losses = forward.losses.detach()
         weights = self.network(self.batch_inputs(losses, batch))
         meta_loss, diagnostics = None, {}
@@ -120,18 +120,16 @@ class FastMetaWeightNet(FunctionBasedReweighter):
             loss = sample_mean(weights.detach() * forward.losses, batch.sample_weight)
             q_theta = gradient(loss, params, retain_graph=forward.meta_loss is not None)
             q_psi = self._value_gradient(module, params, forward, weights, q_theta, lookahead_lr)
-            meta_grads, meta_loss = self._meta_gradient_at_params(
-                module, forward, params, meta_batch
-            )
+            meta_grads, meta_loss = self._meta_gradient_at_params(module, forward, meta_batch)
             multiplier = self._multiplier(meta_grads, q_theta, q_psi)
             accumulate(params, meta_grads)
             accumulate(params, q_theta, multiplier)
             self.step_weighting([multiplier * grad for grad in q_psi])
             diagnostics = {"fmw_lambda": multiplier}
         else:
-            loss = self._fill_gradients(params, forward, weights.detach())
+            loss = self._fill_gradients(module, forward, weights.detach())
         return StepResult(
-            loss.detach(), forward.y_pred.detach(), losses, weights.detach(), meta_loss, diagnostics
+            loss.detach(), forward.y_pred, losses, weights.detach(), meta_loss, diagnostics
         )
 
     def _value_gradient(

@@ -18,6 +18,9 @@ from skmetaweight.reweighting._memory import AlignmentMemory
 MAX_ALIGNMENTS = 256
 """Alignments over which a fitted function averages its partial dependence."""
 
+CHUNK_ROWS = 4096
+"""Rows that the weighting network sees at a time outside training."""
+
 
 class FunctionBasedReweighter(Reweighter):
     r"""Base of the methods that learn :math:`V_\psi`; it owns :math:`\psi` and its optimiser.
@@ -114,16 +117,20 @@ class FunctionBasedReweighter(Reweighter):
         partial dependence on the loss.
         """
         if not self.memory_decay:
-            return self.network(self.inputs(rows.losses, rows.labels, None))
+            return self._in_chunks(self.inputs(rows.losses, rows.labels, None))
         if rows.index is not None:
             remembered = self.memory[rows.index]
-            return self.network(self.inputs(rows.losses, rows.labels, remembered))
+            return self._in_chunks(self.inputs(rows.losses, rows.labels, remembered))
         total = torch.zeros_like(rows.losses)
         grid = self._alignment_grid()
         for alignment in grid:
             everywhere = alignment.expand_as(rows.losses)
-            total += self.network(self.inputs(rows.losses, rows.labels, everywhere))
+            total += self._in_chunks(self.inputs(rows.losses, rows.labels, everywhere))
         return total / len(grid)
+
+    def _in_chunks(self, inputs: Tensor) -> Tensor:
+        """Apply the network to few rows at a time: its hidden layer is wider than its input."""
+        return torch.cat([self.network(part) for part in inputs.split(CHUNK_ROWS)])
 
     def _alignment_grid(self) -> Tensor:
         """Return quantiles of the memory: enough of them to stand for all rows."""
@@ -146,7 +153,8 @@ class FunctionBasedReweighter(Reweighter):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the network, its optimiser and the memory."""
-        state: dict[str, Any] = {
+        state = {
+            **super().state_dict(),
             "network": copy.deepcopy(self.network.state_dict()),
             "optimizer": copy.deepcopy(self.network_optimizer.state_dict()),
         }
@@ -156,6 +164,7 @@ class FunctionBasedReweighter(Reweighter):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned."""
+        super().load_state_dict(state)
         self.network.load_state_dict(state["network"])
         self.network_optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
         if self.memory_decay:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skmetaweight._functional import Batch, Objective, trainable
+from skmetaweight._functional import Batch, Objective
 from skmetaweight.reweighting._base import Evaluation, Reweighter, StepResult, mean_one, tiny
 from skmetaweight.reweighting._memory import AlignmentMemory
 
@@ -38,6 +38,8 @@ class LearningToReweight(Reweighter):
     meta_interval : int, optional
         Batches between updates of the memory; 2 if None. Without a memory every batch needs its
         own alignments and the interval must be 1.
+    alignment_layers : {"last", "all"}, optional
+        Layers whose gradients are compared; the last with a memory, all without, if None.
 
     References
     ----------
@@ -63,6 +65,7 @@ class LearningToReweight(Reweighter):
         sharpness: float = 4.0,
         bias: float = 1.0,
         meta_interval: int | None = None,
+        alignment_layers: str | None = None,
     ) -> None:
         if not memory and meta_interval not in (None, 1):
             raise ValueError(
@@ -73,6 +76,7 @@ class LearningToReweight(Reweighter):
         self.sharpness = sharpness
         self.bias = bias
         self.meta_interval = meta_interval or (2 if memory else 1)
+        self.alignment_layers = alignment_layers or ("last" if memory else "all")
 
     @classmethod
     def paper(cls) -> LearningToReweight:
@@ -102,19 +106,14 @@ class LearningToReweight(Reweighter):
     ) -> StepResult:
         """Weigh the batch and leave the gradient of its weighted loss in ``.grad``."""
         del lookahead_lr
-        params = trainable(module)
-        forward = self.objective.training_pass(module, batch, meta_batch)
+        update = update or not self.memory_decay
+        forward = self._training_pass(module, batch, meta_batch, update=update)
         alignments = meta_grads = meta_loss = None
-        if update or not self.memory_decay:
-            meta_grads, meta_loss = self._meta_gradient_at_params(
-                module, forward, params, meta_batch
-            )
-            alignments = self.alignments(self.objective, module, forward, meta_grads)
+        if update:
+            alignments, meta_loss, meta_grads = self.align(module, forward, meta_batch)
         weights = self._batch_weights(batch, alignments)
-        loss = self._fill_gradients(params, forward, weights, meta_grads)
-        return StepResult(
-            loss, forward.y_pred.detach(), forward.losses.detach(), weights, meta_loss
-        )
+        loss = self._fill_gradients(module, forward, weights, meta_grads)
+        return StepResult(loss, forward.y_pred, forward.losses.detach(), weights, meta_loss)
 
     def _batch_weights(self, batch: Batch, alignments: Tensor | None) -> Tensor:
         if self.memory_decay:
@@ -149,8 +148,9 @@ class LearningToReweight(Reweighter):
     def state_dict(self) -> dict[str, Any]:
         """Return the memory or, without one, the weights given so far."""
         if self.memory_decay:
-            return {"memory": self.memory.state_dict()}
+            return {**super().state_dict(), "memory": self.memory.state_dict()}
         return {
+            **super().state_dict(),
             "weight_sums": self.weight_sums.clone(),
             "visits": self.visits.clone(),
             "positive_mean": self.positive_mean,
@@ -158,6 +158,7 @@ class LearningToReweight(Reweighter):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned."""
+        super().load_state_dict(state)
         if self.memory_decay:
             self.memory.load_state_dict(state["memory"])
         else:

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from skmetaweight._functional import (
     Batch,
-    Params,
     TrainingPass,
     gradient,
     lookahead,
@@ -59,6 +58,8 @@ class MetaWeightNet(FunctionBasedReweighter):
         Whether the function sees the given label.
     optimizer : callable, optional
         Makes :math:`\psi`'s optimiser; Adam (with weight decay 1e-4 without a memory) if None.
+    alignment_layers : {"last", "all"}, optional
+        Layers whose gradients are compared; the last with a memory, all without, if None.
 
     References
     ----------
@@ -85,7 +86,13 @@ class MetaWeightNet(FunctionBasedReweighter):
         weighting: nn.Module | None = None,
         class_aware: bool = False,
         optimizer: Callable[..., torch.optim.Optimizer] | None = None,
+        alignment_layers: str | None = None,
     ) -> None:
+        if alignment_layers == "last" and not memory:
+            raise ValueError(
+                'alignment_layers="last" needs a memory: the virtual step of the published method '
+                "moves all layers."
+            )
         decay = 0.0 if memory else 1e-4
         super().__init__(
             weighting=weighting,
@@ -93,10 +100,11 @@ class MetaWeightNet(FunctionBasedReweighter):
             memory=memory,
             normalize=normalize,
             meta_lr=meta_lr or (3e-3 if memory else 1e-3),
-            optimizer=optimizer or partial(torch.optim.Adam, weight_decay=decay),
+            optimizer=optimizer or partial(torch.optim.Adam, weight_decay=decay, fused=True),
             meta_interval=meta_interval or (2 if memory else 1),
         )
         self.prior = prior
+        self.alignment_layers = alignment_layers or ("last" if memory else "all")
 
     @classmethod
     def paper(cls) -> MetaWeightNet:
@@ -121,41 +129,32 @@ class MetaWeightNet(FunctionBasedReweighter):
         update: bool = True,
     ) -> StepResult:
         r"""Step :math:`\psi`, then leave the gradient of the newly weighted loss in ``.grad``."""
-        params = trainable(module)
-        forward = self.objective.training_pass(module, batch, meta_batch)
+        forward = self._training_pass(module, batch, meta_batch, update=update)
         inputs = self.batch_inputs(forward.losses, batch)
         meta_loss = meta_grads = None
         if update and self.memory_decay:
-            meta_grads, meta_loss = self._meta_gradient_at_params(
-                module, forward, params, meta_batch
-            )
-            alignments = self.alignments(self.objective, module, forward, meta_grads)
+            alignments, meta_loss, meta_grads = self.align(module, forward, meta_batch)
             scaled = self.memory.scale(alignments)
             self.step_weighting(self.network_gradient(self._regularised(inputs, batch, scaled)))
             self.memory.remember(batch.index, scaled)
         elif update:
-            grads, meta_loss = self.hypergradient(
-                module, params, forward, inputs, meta_batch, lookahead_lr
-            )
+            grads, meta_loss = self.hypergradient(module, forward, inputs, meta_batch, lookahead_lr)
             self.step_weighting(grads)
         with torch.no_grad():
             weights = self.scaled(self.network(inputs), batch)
-        loss = self._fill_gradients(params, forward, weights, meta_grads)
-        return StepResult(
-            loss, forward.y_pred.detach(), forward.losses.detach(), weights, meta_loss
-        )
+        loss = self._fill_gradients(module, forward, weights, meta_grads)
+        return StepResult(loss, forward.y_pred, forward.losses.detach(), weights, meta_loss)
 
     def hypergradient(
         self,
         module: nn.Module,
-        params: Params,
         forward: TrainingPass,
         inputs: Tensor,
         meta_batch: Batch,
         lookahead_lr: float,
     ) -> tuple[tuple[Tensor, ...], Tensor]:
         r"""Return the exact :math:`dL_{meta}(\hat\theta)/d\psi` and the meta loss at lookahead."""
-        batch = forward.rows[0]
+        batch, params = forward.rows[0], trainable(module)
         weights = self.scaled(self.network(inputs), batch)
         training_loss = self.objective.training_loss(forward, weights.detach())
         grads = gradient(training_loss, params, retain_graph=True)

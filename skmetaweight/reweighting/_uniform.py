@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from skmetaweight._functional import Batch, trainable
+from skmetaweight._functional import Batch
 from skmetaweight.reweighting._base import Evaluation, Reweighter, StepResult
 
 
@@ -29,12 +29,12 @@ class Uniform(Reweighter):
     ) -> StepResult:
         """Leave the gradient of the unweighted training loss in ``.grad``."""
         del lookahead_lr, update
-        forward = self.objective.training_pass(module, batch, meta_batch)
+        forward = self.objective.training_pass(module, batch, meta_batch, repeatable=False)
         losses = forward.losses.detach()
         weights = torch.ones_like(losses)
-        loss = self._fill_gradients(trainable(module), forward, weights)
+        loss = self._fill_gradients(module, forward, weights)
         meta_loss = None if forward.meta_loss is None else forward.meta_loss.detach()
-        return StepResult(loss, forward.y_pred.detach(), losses, weights, meta_loss)
+        return StepResult(loss, forward.y_pred, losses, weights, meta_loss)
 
     def raw_weights(self, rows: Evaluation) -> Tensor:
         """Return ones."""

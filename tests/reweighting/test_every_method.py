@@ -216,9 +216,6 @@ def test_state_goes_on_identically(case, meta_share):
     assert equal_states(state, kept), "loading a state tied it to the reweighter"
 
 
-@pytest.mark.xfail(
-    reason="the running meta gradient of LastLayerAlignments is in no state_dict", strict=True
-)
 @pytest.mark.parametrize("make", [MetaWeightNet, LearningToReweight])
 def test_state_with_last_layer_alignments_goes_on_identically(make):
     case = MODULE_CASES["batch norm"]

@@ -1,0 +1,329 @@
+r"""The alignments of training rows with the meta set.
+
+With :math:`\ell_i(\theta)` the training losses of a batch of :math:`n` rows, :math:`L_{meta}` the
+mean loss on a meta batch and :math:`w_i = V_\psi(\ell_i)`, one SGD lookahead
+
+.. math:: \hat\theta(\psi) = \theta - \alpha \nabla_\theta \tfrac1n \sum_i V_\psi(\ell_i)\,\ell_i
+
+has the exact hypergradient
+
+.. math::
+    \frac{d L_{meta}(\hat\theta)}{d\psi} = -\frac{\alpha}{n} \sum_i a_i \,
+    \frac{\partial V_\psi(\ell_i)}{\partial\psi},
+    \qquad a_i = \langle \nabla L_{meta}(\hat\theta), \nabla \ell_i(\theta) \rangle .
+
+All alignments :math:`a_i` of a batch are one directional derivative of the vector
+:math:`(\ell_1, \dots, \ell_n)`, which forward-mode differentiation gives in one pass: no
+second-order graph is ever built. The same product appears in Learning to Reweight [1]_, in
+FaMUS (equation 7) [2]_ and, by finite differences, in SAMA [3]_.
+
+References
+----------
+.. [1] Ren et al. Learning to Reweight Examples for Robust Deep Learning. ICML, 2018.
+.. [2] Xu et al. Faster Meta Update Strategy for Noise-Robust Deep Learning. CVPR, 2021.
+.. [3] Choe et al. Making Scalable Meta Learning Practical. NeurIPS, 2023.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+
+from skmetaweight._functional import (
+    Batch,
+    Objective,
+    Params,
+    TrainingPass,
+    gradient,
+    trainable,
+)
+
+
+def find_head(module: nn.Module, X: Tensor | dict[str, Tensor]) -> nn.Linear | None:
+    """Return the linear layer that makes the module's output, or None.
+
+    A softmax or a logarithm of one may follow it, and nothing else.
+
+    Parameters
+    ----------
+    module : Module
+        In evaluation mode.
+    X : Tensor or dict of str to Tensor
+        A few rows.
+    """
+    outputs: list[tuple[nn.Module, Tensor]] = []
+
+    def keep(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+        outputs.append((layer, output))
+
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
+    hooks = [layer.register_forward_hook(keep) for layer in layers]
+    try:
+        with torch.no_grad():
+            result = module(**X) if isinstance(X, dict) else module(X)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    calls = [layer for layer, _ in outputs]
+    for layer, output in outputs:
+        if isinstance(layer, nn.Linear) and calls.count(layer) == 1 and _follows(result, output):
+            return layer
+    return None
+
+
+def _follows(result: Tensor, output: Tensor) -> bool:
+    if output.dim() != 2 or result.shape != output.shape:
+        return False
+    return result is output or any(
+        torch.allclose(result, function(output, dim=-1))
+        for function in (torch.softmax, torch.log_softmax)
+    )
+
+
+class LastLayerAlignments:
+    r"""Computes the part of the alignments that belongs to the last layer.
+
+    With :math:`h_i` the input of the last linear layer and :math:`\delta_i` the gradient of
+    :math:`\ell_i` with respect to its output, the gradients of its parameters are
+    :math:`\delta_i h_i^\top` and :math:`\delta_i`. Hence, with :math:`G` and :math:`g` those of the
+    meta loss,
+
+    .. math:: a_i = \delta_i^\top (G h_i + g).
+
+    All of it is known from the training pass: no backward pass through the network is needed.
+    As the meta batch is small, :math:`G` and :math:`g` are running means over meta batches.
+
+    Parameters
+    ----------
+    decay : float, default=0.9
+        Decay of the running means; 0 for the meta batch alone.
+    """
+
+    mode = "last-layer"
+
+    def __init__(self, decay: float = 0.9) -> None:
+        self.decay = decay
+        self._running: Tensor | None = None
+
+    def __call__(
+        self, objective: Objective, module: nn.Module, forward: TrainingPass, meta_batch: Batch
+    ) -> tuple[Tensor, Tensor]:
+        """Return the detached alignments, of shape (n,), and the detached meta loss."""
+        n = len(forward.losses)
+        features, logits = forward.last_layer
+        if forward.meta_loss is None:
+            meta = objective.meta_pass(module, meta_batch)
+            assert meta.meta_loss is not None
+            meta_loss = meta.meta_loss.detach()
+            meta_features, meta_logits = meta.last_layer
+            (meta_deltas,) = torch.autograd.grad(meta.meta_loss, meta_logits)
+            (deltas,) = torch.autograd.grad(forward.losses.sum(), logits, retain_graph=True)
+        else:
+            # A row's loss depends on its own output only, so one gradient holds them all.
+            total = forward.losses.sum() + forward.meta_loss
+            (both,) = torch.autograd.grad(total, logits, retain_graph=True)
+            deltas, meta_deltas = both[:n], both[n:]
+            features, meta_features = features[:n], features[n:]
+            meta_loss = forward.meta_loss.detach()
+        direction = self._averaged(meta_deltas.T @ _inputs(objective, meta_features), module)
+        alignments = ((_inputs(objective, features) @ direction.T) * deltas).sum(dim=1)
+        return alignments, meta_loss
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the running mean, once there is one."""
+        return {} if self._running is None else {"running": self._running.clone()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restore what :meth:`state_dict` returned."""
+        self._running = state["running"].clone() if state else None
+
+    def _averaged(self, meta_gradient: Tensor, module: nn.Module) -> Tensor:
+        if not module.training:
+            return meta_gradient
+        if self._running is not None:
+            meta_gradient = torch.lerp(meta_gradient, self._running, self.decay)
+        self._running = meta_gradient
+        return meta_gradient
+
+
+def _inputs(objective: Objective, features: Tensor) -> Tensor:
+    """Append a one for the bias of the last layer, if it has one."""
+    if objective.head is None or objective.head.bias is None:
+        return features
+    return torch.cat([features, features.new_ones(len(features), 1)], dim=1)
+
+
+class Alignments:
+    r"""Computes :math:`a_i = \langle d, \nabla \ell_i(\theta) \rangle` for a direction :math:`d`.
+
+    One forward-mode product gives all of them, exactly. Where it cannot, the first call finds out,
+    warns once, and from then on another mode is used.
+
+    Attributes
+    ----------
+    mode : {"forward-mode", "double-backward", "central-differences"}
+        How the products are computed.
+
+    Notes
+    -----
+    With a dummy cotangent :math:`v`, :math:`g(v) = \sum_i v_i \nabla \ell_i` is linear, and
+    :math:`a = \nabla_v \langle g(v), d \rangle`: two backward passes through the graph of the
+    training pass. They respect what forward mode and differences of losses do not: a
+    ``torch.no_grad`` block in the module, or a custom backward that is no derivative. Whether
+    forward mode agrees is checked once, by :math:`\sum_i a_i = \langle d, \nabla \sum_i \ell_i
+    \rangle`.
+    """
+
+    def __init__(self) -> None:
+        self.mode = "forward-mode"
+        self._checked = False
+
+    def __call__(
+        self, objective: Objective, module: nn.Module, forward: TrainingPass, direction: Params
+    ) -> Tensor:
+        """Return the detached alignments, of shape (n,), of the rows of a training pass.
+
+        Parameters
+        ----------
+        objective : Objective
+        module : Module
+            In the mode in which the training pass ran.
+        forward : TrainingPass
+        direction : dict of str to Tensor
+            One tangent per parameter, usually the meta gradient.
+        """
+        reason = None
+        while True:
+            try:
+                product = _PRODUCTS[self.mode](objective, module, forward, direction)
+                if self.mode == "forward-mode" and not self._checked:
+                    self._check(forward, direction, product, module)
+                break
+            except RuntimeError as error:
+                if self.mode not in _FALLBACK or not _lacks_derivative(error):
+                    raise
+                reason = reason or str(error).splitlines()[0][:150]
+                self.mode = _FALLBACK[self.mode]
+        if reason is not None:
+            warnings.warn(_WARNINGS[self.mode].format(reason), UserWarning, stacklevel=2)
+        return product[: len(forward.losses)]
+
+    def _check(
+        self, forward: TrainingPass, direction: Params, product: Tensor, module: nn.Module
+    ) -> None:
+        if not forward.losses.requires_grad:
+            return
+        params = {name: param for name, param in trainable(module).items() if name in direction}
+        grads = gradient(forward.losses.sum(), params, retain_graph=True)
+        expected = torch.stack([(grads[name] * direction[name]).sum() for name in params]).sum()
+        product = product[: len(forward.losses)]
+        tolerance = 5e-2 if product.element_size() < 4 else 1e-3
+        if (product.sum() - expected).abs() > tolerance * product.abs().sum():
+            raise _ForwardModeDisagreesError(
+                "forward-mode and backward derivatives differ, e.g. by a torch.no_grad block"
+            )
+        self._checked = True
+
+
+class _ForwardModeDisagreesError(RuntimeError):
+    pass
+
+
+def _forward_mode(
+    objective: Objective, module: nn.Module, forward: TrainingPass, direction: Params
+) -> Tensor:
+    with torch.no_grad(), forward_ad.dual_level():
+        duals = {
+            name: forward_ad.make_dual(param.detach(), direction[name])
+            for name, param in trainable(module).items()
+        }
+        losses = objective.repeated(module, duals, forward)
+        tangent = forward_ad.unpack_dual(losses).tangent
+        return torch.zeros_like(losses) if tangent is None else tangent
+
+
+def _double_backward(
+    objective: Objective, module: nn.Module, forward: TrainingPass, direction: Params
+) -> Tensor:
+    params = trainable(module)
+    losses = forward.losses
+    with torch.enable_grad():
+        if not losses.requires_grad:
+            losses = objective.repeated(module, params, forward)
+        cotangent = torch.ones_like(losses, requires_grad=True)
+        grads = torch.autograd.grad(
+            losses, list(params.values()), cotangent, create_graph=True, materialize_grads=True
+        )
+        reached = [(grad, name) for grad, name in zip(grads, params, strict=True) if grad.grad_fn]
+        if not reached:
+            return torch.zeros_like(losses)
+        along = torch.stack([(grad * direction[name]).sum() for grad, name in reached]).sum()
+        (product,) = torch.autograd.grad(
+            along, cotangent, retain_graph=True, materialize_grads=True
+        )
+    return product.detach()
+
+
+def _central_differences(
+    objective: Objective, module: nn.Module, forward: TrainingPass, direction: Params
+) -> Tensor:
+    norm = torch.linalg.vector_norm(
+        torch.stack([torch.linalg.vector_norm(tangent) for tangent in direction.values()])
+    )
+    # Long enough for rounding to be small, short enough for few units to change sides.
+    length = max(torch.finfo(norm.dtype).eps ** (1 / 3), 1e-3)
+    step = length / norm.clamp(min=torch.finfo(norm.dtype).tiny)
+
+    def losses(sign: int) -> Tensor:
+        moved = {
+            name: param.detach() + sign * step * direction[name]
+            for name, param in trainable(module).items()
+        }
+        return objective.repeated(module, moved, forward)
+
+    with torch.no_grad():
+        return (losses(+1) - losses(-1)) / (2 * step)
+
+
+_PRODUCTS = {
+    "forward-mode": _forward_mode,
+    "double-backward": _double_backward,
+    "central-differences": _central_differences,
+}
+_FALLBACK = {"forward-mode": "double-backward", "double-backward": "central-differences"}
+_WARNINGS = {
+    "double-backward": (
+        "The module cannot be differentiated in forward mode ({}). The alignments are computed by "
+        "a double backward instead: still exact, but each update of what is learned needs a "
+        "second-order graph, which costs memory and about one more backward pass."
+    ),
+    "central-differences": (
+        "The module has an operation without a forward-mode derivative and without a second "
+        "derivative ({}). The alignments are computed by central differences instead: one more "
+        "forward pass for each update of what is learned, and a relative error of up to about "
+        "1e-3 rather than rounding."
+    ),
+}
+
+
+def _lacks_derivative(error: Exception) -> bool:
+    if isinstance(error, NotImplementedError | _ForwardModeDisagreesError):
+        return True
+    message = str(error)
+    return any(
+        hint in message
+        for hint in (
+            "forward AD",
+            "forward mode",
+            "forward-mode",
+            "jvp",
+            "vmap",
+            "functorch",
+            "derivative for",
+            "once_differentiable",
+            "ouble backward",
+        )
+    )
