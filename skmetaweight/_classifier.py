@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -12,13 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import compute_class_weight
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skmetaweight._batches import Rows
 from skmetaweight._build import build_net, check_components, fresh_or_given, resolve_device, seeded
+from skmetaweight._class_weight import meta_class_weight
+from skmetaweight._diagnosis import WARM_UP_EPOCHS, warn_of_collapse
+from skmetaweight._fitted_state import unchanged_on_error, unfitted_on_error
 from skmetaweight._net import ReweightedNet
 from skmetaweight._net_params import NetParamsMixin
 from skmetaweight._validation import (
@@ -32,9 +30,6 @@ from skmetaweight._validation import (
 )
 from skmetaweight._weighting import WeightingFunction
 from skmetaweight.reweighting import METHODS, Reweighter, Uniform
-
-WARM_UP_EPOCHS = 10
-"""Epochs after which equal weights mean that nothing was learned."""
 
 
 class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
@@ -334,7 +329,7 @@ class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
         device = resolve_device(self.device)
         # A fit that goes on draws other dropout masks than the fits before it.
         with seeded(device, seed + (self.net_.n_batches_ if resume else 0)):
-            with self._unchanged_on_error():
+            with unchanged_on_error(self):
                 data = check_fit_data(
                     self,
                     X,
@@ -356,46 +351,11 @@ class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
                 rows = net.make_rows(*data.train)
                 check_components(net, rows, len(data.classes))
                 meta_rows = net.make_rows(*data.meta)
-                meta_class_weight = self._meta_class_weight(data, net)
-            with self._unfitted_on_error():
-                net.train(rows, meta_rows, epochs or self.max_epochs, meta_class_weight)
+                weight = meta_class_weight(self.class_weight, data.classes, data.meta.y)
+            with unfitted_on_error(self):
+                net.train(rows, meta_rows, epochs or self.max_epochs, weight)
                 self._keep_results(net, data, rows)
         return self
-
-    @contextmanager
-    def _unchanged_on_error(self) -> Iterator[None]:
-        before = dict(vars(self))
-        try:
-            yield
-        except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
-            raise
-
-    @contextmanager
-    def _unfitted_on_error(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            for name in [name for name in vars(self) if name.endswith("_")]:
-                delattr(self, name)
-            raise
-
-    def _meta_class_weight(self, data: FitData, net: ReweightedNet) -> torch.Tensor | None:
-        if self.class_weight is None:
-            return None
-        present = np.unique(data.meta.y)
-        labels = data.classes[data.meta.y]
-        given = self.class_weight
-        if isinstance(given, dict):
-            _check_class_weight(given, data.classes)
-            given = {k: v for k, v in given.items() if k in data.classes[present]}
-        weight = np.zeros(len(data.classes))
-        weight[present] = compute_class_weight(given, classes=data.classes[present], y=labels)
-        if not weight.any():
-            raise ValueError(f"class_weight is zero for all classes of the meta set: {given}.")
-        weight /= weight[data.meta.y].mean()
-        return torch.as_tensor(weight, dtype=net.parameter.dtype, device=net.parameter.device)
 
     def _keep_results(self, net: ReweightedNet, data: FitData, rows: Rows) -> None:
         evaluation = net.evaluation(rows, is_training_set=True)
@@ -414,7 +374,7 @@ class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
         self.sample_weights_ = np.ones(len(data.train_indices) + len(data.meta_indices))
         self.sample_weights_[data.train_indices] = weights.cpu().numpy()
         if not isinstance(reweighter, Uniform) and self.n_iter_ >= WARM_UP_EPOCHS:
-            _warn_of_collapse(weights * reweighter.normalizer)
+            warn_of_collapse(weights * reweighter.normalizer)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")
@@ -486,31 +446,3 @@ class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-def _check_class_weight(class_weight: dict[Any, float], classes: NDArray[Any]) -> None:
-    unknown = [label for label in class_weight if label not in classes]
-    if unknown:
-        raise ValueError(
-            f"class_weight has labels {unknown} that are not among the classes {classes.tolist()}."
-        )
-    if not all(0 <= value < np.inf for value in class_weight.values()):
-        raise ValueError(
-            f"class_weight must be non-negative and finite, got {list(class_weight.values())}."
-        )
-
-
-def _warn_of_collapse(weights: torch.Tensor) -> None:
-    mean, spread = weights.mean().item(), weights.std().item()
-    if mean < 1e-3:
-        what = f"all near zero (mean {mean:.2g})"
-    elif spread < 1e-3 * mean:
-        what = f"all equal (standard deviation {spread:.2g} around {mean:.2g})"
-    else:
-        return
-    warnings.warn(
-        f"The learned weights are {what}: nothing was learned about the rows. Check that the meta "
-        "set is preprocessed as X and large enough, or raise meta_lr or max_epochs.",
-        ConvergenceWarning,
-        stacklevel=5,
-    )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback, EarlyStopping, EpochTimer, LRScheduler, PrintLog
 from torch import Tensor, nn
@@ -138,11 +139,16 @@ class ReweightedNet(NeuralNetClassifier):
     # Training ----------------------------------------------------------------------------------
 
     def train(
-        self, rows: Rows, meta_rows: Rows, epochs: int, meta_class_weight: Tensor | None
+        self,
+        rows: Rows,
+        meta_rows: Rows,
+        epochs: int,
+        meta_class_weight: NDArray[Any] | None,
     ) -> ReweightedNet:
         """Train for some epochs; then put back the epoch with the lowest meta loss."""
         head = find_head(self.module_.eval(), rows.take(torch.arange(2, device=rows.device)).X)
-        self.objective_ = Objective(self.losses_, self.meta_share, meta_class_weight, head)
+        weight = None if meta_class_weight is None else self.parameter.new_tensor(meta_class_weight)
+        self.objective_ = Objective(self.losses_, self.meta_share, weight, head)
         self.reweighter_.bind(self.objective_, len(rows))
         self.meta_rows_ = meta_rows
         self.generator_ = torch.Generator().manual_seed(self.seed + self.n_batches_)

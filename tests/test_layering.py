@@ -15,7 +15,9 @@ ALLOWED = {
     "sklearn": {
         "_net.py",
         "_build.py",
+        "_class_weight.py",
         "_classifier.py",
+        "_diagnosis.py",
         "_meta_set.py",
         "_net_params.py",
         "_validation.py",
