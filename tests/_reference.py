@@ -260,16 +260,18 @@ class MemoryLearningToReweightReference(Reference):
 class FastMetaWeightNetReference(Reference):
     r"""FMW-Net: :math:`q` is one expression, differentiated on both levels."""
 
-    def __init__(self, *args, eta=0.5, class_aware=False, **options):
+    def __init__(self, *args, eta=0.5, normalize=True, class_aware=False, **options):
         super().__init__(*args, **options)
         self.eta = eta
+        self.normalize = normalize
         self.class_aware = class_aware
 
     def weights(self, losses, batch):
         inputs = losses.detach()[:, None]
         if self.class_aware:
             inputs = torch.cat([inputs, one_hot(batch.y, self.n_classes)], dim=1)
-        return self.network(inputs)
+        weights = self.network(inputs)
+        return self.mean_one(weights, batch) if self.normalize else weights
 
     def step(self, module, batch, meta_batch, lookahead_lr, *, update=True):
         params = trainable(module)

@@ -528,7 +528,8 @@ def test_partial_fit_goes_on(method: str, data: Data) -> None:
 
 @pytest.mark.parametrize("method", ["mw-net", "fmw-net"])
 def test_warm_start_goes_on_with_the_weighting_function(method: str, data: Data) -> None:
-    clf = quick(method=method, warm_start=True).fit(data.X, data.y, meta_mask=data.mask)
+    clf = quick(method=method, meta_interval=1, warm_start=True)
+    clf.fit(data.X, data.y, meta_mask=data.mask)
     network = clf.net_.reweighter_.network
     steps = [s["step"].item() for s in clf.net_.reweighter_.network_optimizer.state.values()]
     before = [p.clone() for p in network.parameters()]

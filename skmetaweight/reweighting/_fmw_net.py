@@ -41,12 +41,14 @@ class FastMetaWeightNet(FunctionBasedReweighter):
 
     Parameters
     ----------
-    meta_lr : float, default=1e-3
+    meta_lr : float, default=1e-2
         Step size of :math:`\psi`.
-    meta_interval : int, default=2
+    meta_interval : int, default=20
         Batches between meta steps.
     eta : float, default=0.5
         :math:`\eta`.
+    normalize : bool, default=True
+        Whether weights have mean one over the batch.
     weighting : Module, optional
         Network from inputs (n, n_inputs) to weights (n,); None for :class:`WeightingNetwork`.
     class_aware : bool, default=False
@@ -60,10 +62,11 @@ class FastMetaWeightNet(FunctionBasedReweighter):
 
     Notes
     -----
-    NOTE[DIFF]: :math:`\psi` is trained by Adam at 1e-3. The released setting, plain SGD at 1e-3,
+    NOTE[DIFF]: :math:`\psi` is trained by Adam at 1e-2. The released setting, plain SGD at 1e-3,
     hardly moves :math:`V`; :meth:`paper` gives it.
 
-    NOTE[DIFF]: a meta step every second batch rather than every twentieth.
+    NOTE[DIFF]: weights have mean one. Raw weights fall during training, and the few trusted rows
+    then outweigh all others.
 
     NOTE[DIFF]: the losses at :math:`p` use the dropout mask of the losses at :math:`\theta`, so
     that :math:`q` compares parameters and not masks.
@@ -77,6 +80,7 @@ class FastMetaWeightNet(FunctionBasedReweighter):
         meta_lr: float | None = None,
         meta_interval: int | None = None,
         eta: float = 0.5,
+        normalize: bool = True,
         weighting: nn.Module | None = None,
         class_aware: bool = False,
         optimizer: Callable[..., torch.optim.Optimizer] | None = None,
@@ -85,10 +89,10 @@ class FastMetaWeightNet(FunctionBasedReweighter):
             weighting=weighting,
             class_aware=class_aware,
             memory=0.0,
-            normalize=False,
-            meta_lr=meta_lr or 1e-3,
+            normalize=normalize,
+            meta_lr=meta_lr or 1e-2,
             optimizer=optimizer or partial(torch.optim.Adam, fused=True),
-            meta_interval=meta_interval or 2,
+            meta_interval=meta_interval or 20,
         )
         self.eta = eta
 
@@ -99,7 +103,7 @@ class FastMetaWeightNet(FunctionBasedReweighter):
         In the classifier, set ``meta_share=0`` and ``lookahead_lr="lr"`` too.
         """
         sgd = partial(torch.optim.SGD, weight_decay=1e-4)
-        return cls(meta_lr=1e-3, meta_interval=20, optimizer=sgd)
+        return cls(meta_lr=1e-3, meta_interval=20, normalize=False, optimizer=sgd)
 
     def step(
         self,
@@ -114,7 +118,7 @@ class FastMetaWeightNet(FunctionBasedReweighter):
         params = trainable(module)
         forward = self._training_pass(module, batch, meta_batch, update=update)
         losses = forward.losses.detach()
-        weights = self.network(self.batch_inputs(losses, batch))
+        weights = self.scaled(self.network(self.batch_inputs(losses, batch)), batch)
         meta_loss, diagnostics = None, {}
         if update:
             loss = sample_mean(weights.detach() * forward.losses, batch.sample_weight)
@@ -146,7 +150,7 @@ class FastMetaWeightNet(FunctionBasedReweighter):
         p = lookahead(params, q_theta, lookahead_lr)
         with torch.no_grad():
             losses_p = self.objective.repeated(module, p, forward)[: batch.n_rows]
-        weights_p = self.network(self.batch_inputs(losses_p, batch))
+        weights_p = self.scaled(self.network(self.batch_inputs(losses_p, batch)), batch)
         q = weights * forward.losses.detach() - weights_p * losses_p
         return self.network_gradient(sample_mean(q, batch.sample_weight))
 

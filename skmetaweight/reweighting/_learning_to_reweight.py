@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from skmetaweight._functional import Batch, Objective
-from skmetaweight.reweighting._base import Evaluation, Reweighter, StepResult, mean_one, tiny
-from skmetaweight.reweighting._memory import AlignmentMemory
+from skmetaweight.reweighting._base import Evaluation, Reweighter, StepResult, mean_one
+from skmetaweight.reweighting._memory import AlignmentMemory, tiny
 
 
 class LearningToReweight(Reweighter):
@@ -35,9 +35,9 @@ class LearningToReweight(Reweighter):
         :math:`\gamma`.
     bias : float, default=1.0
         :math:`b`: with the memory empty or undecided, rows lean towards being trusted.
-    meta_interval : int, optional
-        Batches between updates of the memory; 2 if None. Without a memory every batch needs its
-        own alignments and the interval must be 1.
+    meta_interval : int, default=1
+        Batches between updates of the memory. Without one every batch needs its own alignments
+        and the interval must be 1.
     alignment_layers : {"last", "all"}, optional
         Layers whose gradients are compared; the last with a memory, all without, if None.
 
@@ -75,7 +75,7 @@ class LearningToReweight(Reweighter):
         self.memory_decay = memory
         self.sharpness = sharpness
         self.bias = bias
-        self.meta_interval = meta_interval or (2 if memory else 1)
+        self.meta_interval = meta_interval or 1
         self.alignment_layers = alignment_layers or ("last" if memory else "all")
 
     @classmethod

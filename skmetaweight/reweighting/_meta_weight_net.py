@@ -45,8 +45,8 @@ class MetaWeightNet(FunctionBasedReweighter):
         Decay :math:`\rho` of the alignment memory; 0 for the published function of the loss.
     meta_lr : float, optional
         Step size of :math:`\psi`; 3e-3 with a memory, 1e-3 without, if None.
-    meta_interval : int, optional
-        Batches between updates; 2 with a memory, 1 without, if None.
+    meta_interval : int, default=1
+        Batches between updates.
     normalize : bool, default=True
         Whether weights have mean one over the batch.
     prior : float, default=0.5
@@ -101,7 +101,7 @@ class MetaWeightNet(FunctionBasedReweighter):
             normalize=normalize,
             meta_lr=meta_lr or (3e-3 if memory else 1e-3),
             optimizer=optimizer or partial(torch.optim.Adam, weight_decay=decay, fused=True),
-            meta_interval=meta_interval or (2 if memory else 1),
+            meta_interval=meta_interval or 1,
         )
         self.prior = prior
         self.alignment_layers = alignment_layers or ("last" if memory else "all")

@@ -187,7 +187,7 @@ def test_generator_moves_by_the_training_pass_and_a_meta_pass(case, meta_share, 
     ours = torch.get_rng_state()
     torch.manual_seed(0)
     plain(stacked(batch.X, meta_batch.X) if meta_share else batch.X)
-    every_batch = case.method == "l2rw" and reweighter.meta_interval == 1
+    every_batch = case.method == "l2rw" and not reweighter.memory_decay
     triggers = ("always",) if meta_share else ("always", "without share")
     if (update or every_batch) and case.own_meta_pass in triggers:
         plain(meta_batch.X)

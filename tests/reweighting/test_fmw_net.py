@@ -25,11 +25,20 @@ CLASS_WEIGHT = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
 @pytest.mark.parametrize("interval", [1, 2])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 @pytest.mark.parametrize("network_optimizer", [torch.optim.Adam, torch.optim.SGD])
-def test_steps(network_optimizer, optimizer, interval, meta_share):
+@pytest.mark.parametrize("normalize", [True, False])
+def test_steps(normalize, network_optimizer, optimizer, interval, meta_share):
     compare_runs(
-        FastMetaWeightNet(meta_lr=1e-2, meta_interval=interval, optimizer=network_optimizer),
+        FastMetaWeightNet(
+            meta_lr=1e-2,
+            meta_interval=interval,
+            normalize=normalize,
+            optimizer=network_optimizer,
+        ),
         lambda network: FastMetaWeightNetReference(
-            network, network_optimizer(network.parameters(), lr=1e-2), meta_share=meta_share
+            network,
+            network_optimizer(network.parameters(), lr=1e-2),
+            meta_share=meta_share,
+            normalize=normalize,
         ),
         optimizer=optimizer,
         meta_share=meta_share,
@@ -44,7 +53,7 @@ def test_steps_with_options(name, options, meta_share):
     compare_runs(
         FastMetaWeightNet(meta_interval=1, **options),
         lambda network: FastMetaWeightNetReference(
-            network, torch.optim.Adam(network.parameters(), lr=1e-3), **options, **objective
+            network, torch.optim.Adam(network.parameters(), lr=1e-2), **options, **objective
         ),
         case=MODULE_CASES[name],
         weighted=True,
@@ -56,7 +65,7 @@ def test_defaults():
     reweighter = ready(FastMetaWeightNet(), make_module())
     (group,) = reweighter.network_optimizer.param_groups
     assert isinstance(reweighter.network_optimizer, torch.optim.Adam)
-    assert (group["lr"], reweighter.eta, reweighter.meta_interval) == (1e-3, 0.5, 2)
+    assert (group["lr"], reweighter.eta, reweighter.meta_interval) == (1e-2, 0.5, 20)
 
 
 def test_published_preset():
@@ -73,7 +82,9 @@ def test_published_steps_across_an_interval():
     compare_runs(
         FastMetaWeightNet.paper(),
         lambda network: FastMetaWeightNetReference(
-            network, torch.optim.SGD(network.parameters(), lr=1e-3, weight_decay=1e-4)
+            network,
+            torch.optim.SGD(network.parameters(), lr=1e-3, weight_decay=1e-4),
+            normalize=False,
         ),
         n_steps=23,
     )
