@@ -127,7 +127,7 @@ print_table()
 # ----------------------------
 # A score is worth something if the points rise. That on all labels does not: it sees how well the
 # annotator is imitated. That on checked labels is noisy in its own way, since each of its values
-# rests on 100 rows, with a standard error of about three points; it tells the good from the bad,
+# rests on 100 rows, with a standard error of three to five points; it tells the good from the bad,
 # not the good from the good.
 
 
