@@ -16,9 +16,10 @@ from sklearn.model_selection import (
 )
 from sklearn.preprocessing import StandardScaler
 
+from skmetaweight import MetaWeightClassifier
 from skmetaweight.model_selection import TrustedKFold
 from skmetaweight.pipeline import make_meta_pipeline
-from tests.conftest import Data, quick
+from tests.conftest import QUICK, Data, quick
 
 GRID = {"lr": [1e-3, 1e-2]}
 
@@ -82,6 +83,42 @@ def test_grid_search_of_a_pipeline_with_a_meta_set(routing: bool, data: Data) ->
     assert search.best_estimator_[-1].meta_indices_.size == 0
 
 
+HALVING = {"resource": "max_epochs", "min_resources": 1, "max_resources": 2, "factor": 2}
+
+
+@pytest.mark.parametrize(
+    ("Search", "params"),
+    [
+        (GridSearchCV, {}),
+        (RandomizedSearchCV, {"n_iter": 2, "random_state": 0}),
+        (HalvingGridSearchCV, {**HALVING, "random_state": 0}),
+    ],
+)
+def test_searches_pass_a_meta_set_on(Search: Any, params: Any, data: Data) -> None:
+    seen = []
+
+    class Spy(MetaWeightClassifier):
+        def fit(self, X: Any, y: Any, **trusted: Any) -> MetaWeightClassifier:
+            seen.append({name: values.shape for name, values in trusted.items()})
+            return super().fit(X, y, **trusted)
+
+    search = Search(Spy(**QUICK), GRID, cv=2, error_score="raise", **params)
+    with config_context(enable_metadata_routing=True):
+        search.fit(data.X, data.y, X_meta=data.X_meta, y_meta=data.y_meta)
+    assert len(seen) >= 5
+    assert all(shapes == {"X_meta": (18, 4), "y_meta": (18,)} for shapes in seen)
+
+
+def test_cross_validate_passes_a_meta_set_on(data: Data) -> None:
+    trusted = {"X_meta": data.X_meta, "y_meta": data.y_meta}
+    with config_context(enable_metadata_routing=True):
+        result = cross_validate(
+            quick(), data.X, data.y, cv=[(np.arange(60), np.arange(60, 96))], params=trusted
+        )
+    expected = quick().fit(data.X[:60], data.y[:60], **trusted).score(data.X[60:], data.y[60:])
+    assert result["test_score"].tolist() == [expected]
+
+
 def test_randomized_search(data: Data) -> None:
     search = RandomizedSearchCV(quick(), GRID, n_iter=2, cv=TrustedKFold(3), random_state=0)
     with config_context(enable_metadata_routing=True):
@@ -94,11 +131,8 @@ def test_halving_search_spends_epochs(data: Data) -> None:
         quick(),
         GRID,
         cv=TrustedKFold(3),
-        resource="max_epochs",
-        min_resources=1,
-        max_resources=2,
-        factor=2,
         random_state=0,
+        **HALVING,
     )
     with config_context(enable_metadata_routing=True):
         search.fit(data.X, data.y, meta_mask=data.mask)

@@ -93,6 +93,10 @@ def test_column_transformer() -> None:
     expected = quick().fit(X, y, X_meta=X_meta, y_meta=y[mask])
     np.testing.assert_array_equal(pipe.predict_proba(frame), expected.predict_proba(X))
     assert X.shape == (96, 9)
+    with config_context(enable_metadata_routing=True):
+        pipe.fit(frame, y, meta_mask=mask)
+    expected = quick().fit(X, y, meta_mask=mask)
+    np.testing.assert_array_equal(pipe.predict_proba(frame), expected.predict_proba(X))
 
 
 def test_skrub_tabular_pipeline() -> None:
@@ -104,6 +108,10 @@ def test_skrub_tabular_pipeline() -> None:
         pipe.fit(frame, y, X_meta=frame[mask], y_meta=y[mask])
     X, X_meta = pipe[:-1].transform(frame), pipe[:-1].transform(frame[mask])
     expected = quick().fit(X, y, X_meta=X_meta, y_meta=y[mask])
+    np.testing.assert_array_equal(pipe.predict_proba(frame), expected.predict_proba(X))
+    with config_context(enable_metadata_routing=True):
+        pipe.fit(frame, y, meta_mask=mask)
+    expected = quick().fit(X, y, meta_mask=mask)
     np.testing.assert_array_equal(pipe.predict_proba(frame), expected.predict_proba(X))
 
 
