@@ -144,6 +144,10 @@ class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
     (2, 3)
     """
 
+    # Nobody else takes these, so that routing needs no request; sample_weight needs one, as always.
+    __metadata_request__fit: ClassVar = {"X_meta": True, "y_meta": True, "meta_mask": True}
+    __metadata_request__partial_fit: ClassVar = __metadata_request__fit
+
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "module": "no_validation",
         "method": [StrOptions(set(METHODS)), Reweighter],

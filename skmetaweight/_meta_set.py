@@ -29,7 +29,8 @@ def split_by_mask(meta_mask: Any, n_rows: int) -> tuple[NDArray[Any], NDArray[An
         )
     if mask.shape != (n_rows,):
         raise ValueError(
-            f"meta_mask must have one entry per row of X, shape ({n_rows},), got {mask.shape}."
+            f"meta_mask must have one entry per row of X, shape ({n_rows},), got {mask.shape}. "
+            "A step that adds or drops rows leaves the mask as it was: pass X_meta instead."
         )
     if mask.all():
         raise ValueError(

@@ -20,6 +20,7 @@ from sklearn.utils.validation import (
 )
 
 from skmetaweight._meta_set import split_by_mask, split_off, warn_of_missing_classes
+from skmetaweight._scale import warn_of_scale
 
 
 class LabelledRows(NamedTuple):
@@ -200,6 +201,7 @@ def check_fit_data(
         y_meta = check_y(y_meta, "y_meta")
         X_meta = check_X_meta(estimator, X_meta, X)
         check_lengths(X_meta, y_meta, "X_meta", "y_meta")
+        warn_of_scale(X_meta, X)
         meta = LabelledRows(X_meta, encode(y_meta, classes, "y_meta"))
         train_indices, meta_indices = np.arange(len(y)), np.empty(0, dtype=int)
         train = rows

@@ -23,6 +23,8 @@ ALLOWED = {
         "_validation.py",
         "datasets.py",
         "inspection.py",
+        "model_selection.py",
+        "pipeline.py",
     },
     "skmetaweight.reweighting": {
         "_net.py",
