@@ -18,6 +18,7 @@ ALLOWED = {
         "_classifier.py",
         "_meta_set.py",
         "_net_params.py",
+        "_tables.py",
         "_validation.py",
         "datasets.py",
         "inspection.py",
