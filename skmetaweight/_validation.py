@@ -18,15 +18,9 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from skmetaweight._columns import categorical_columns
 from skmetaweight._meta_set import split_by_mask, split_off, warn_of_missing_classes
-from skmetaweight._tables import (
-    Table,
-    categorical_columns,
-    fit_table,
-    has_missing,
-    is_missing,
-    read_table,
-)
+from skmetaweight._tables import Table, fit_table, has_missing, is_missing, read_table
 
 
 class LabelledRows(NamedTuple):

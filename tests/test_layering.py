@@ -16,6 +16,7 @@ ALLOWED = {
         "_net.py",
         "_build.py",
         "_classifier.py",
+        "_columns.py",
         "_meta_set.py",
         "_net_params.py",
         "_tables.py",
