@@ -54,6 +54,9 @@ class Embeddings(nn.Module):
             nn.Embedding(cardinality, width, padding_idx=0)
             for cardinality, width in zip(cardinalities, widths, strict=True)
         )
+        with torch.no_grad():
+            for weight in self.parameters():
+                weight.mul_(0.1)  # a category means little until it has been learned
         self.width = sum(widths)
 
     def forward(self, codes: Tensor) -> Tensor:
