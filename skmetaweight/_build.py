@@ -14,6 +14,7 @@ import torch
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state, gen_batches
 from torch import Tensor, nn
+from torch.nn import functional
 
 from skmetaweight._batches import Rows
 from skmetaweight._modules import TabularMLP
@@ -89,17 +90,19 @@ def build_net(
     net.initialize()
     net.build(n_classes)
     if isinstance(net.module_, TabularMLP) and estimator.module is None:
-        _set_statistics(net.module_, data.train)
+        _set_statistics(net.module_, data.train, estimator._table.n_numbers)
     return net
 
 
 def _module_options(estimator: Any, data: FitData) -> dict[str, Any]:
     module = estimator.module
     if module is None:
+        cardinalities = estimator._table.cardinalities
         return {
             "module": TabularMLP,
-            "module__n_features": estimator.n_features_in_,
+            "module__n_features": data.train.X.shape[1],
             "module__n_classes": len(data.classes),
+            **({"module__cardinalities": cardinalities} if cardinalities else {}),
         }
     return {"module": copy.deepcopy(module) if isinstance(module, nn.Module) else module}
 
@@ -151,12 +154,18 @@ def _reweighter(estimator: Any) -> Reweighter:
     )
 
 
-def _set_statistics(module: TabularMLP, rows: LabelledRows) -> None:
+def _set_statistics(module: TabularMLP, rows: LabelledRows, n_numbers: int | None) -> None:
+    """Standardise the first columns, or all; indicators of missing numbers stay 0 and 1."""
+    if n_numbers == 0:
+        return
     scaler = StandardScaler(with_mean=False)
     for part in gen_batches(n_rows(rows.X), 65_536):
         weight = None if rows.sample_weight is None else rows.sample_weight[part]
-        scaler.partial_fit(rows.X[part], sample_weight=weight)
+        X = rows.X[part] if n_numbers is None else rows.X[part, :n_numbers]
+        scaler.partial_fit(X, sample_weight=weight)
     mean, variance = torch.as_tensor(scaler.mean_), torch.as_tensor(scaler.var_)
+    indicators = (0, len(module.standardize.mean) - len(mean))
+    mean, variance = functional.pad(mean, indicators), functional.pad(variance, indicators, value=1)
     module.standardize.set_statistics(mean, variance)
 
 

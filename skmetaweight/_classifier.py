@@ -45,7 +45,7 @@ class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
     module : Module class or instance, or None, default=None
         The network, from a batch of X to logits of shape (n, n_classes). A class is built with the
         ``module__*`` parameters, an instance is copied. None for :class:`TabularMLP`, which
-        standardises its columns and is sized from X and y.
+        standardises numbers, embeds categories, takes missing values and is sized from X and y.
     method : {"mw-net", "fmw-net", "l2rw", "uniform"} or Reweighter, default="mw-net"
         The reweighting method, or an object with settings of its own such as
         ``MetaWeightNet.paper()``.
@@ -94,6 +94,11 @@ class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
         skorch callbacks. The meta set takes the place of skorch's validation set.
     warm_start : bool, default=False
         Whether ``fit`` goes on from the last fit, weighting function and optimisers included.
+    categorical_features : "from_dtype", array-like of bool, int or str, or None, \
+            default="from_dtype"
+        Columns that hold categories, for the default network: a mask, indices or names.
+        "from_dtype" takes the columns of a DataFrame that hold categories, text or booleans; None
+        takes none.
     device : str or torch.device, default="auto"
         "auto" takes CUDA, then MPS, then the CPU.
     random_state : int, RandomState or None, default=None
@@ -177,6 +182,7 @@ class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
         ],
         "callbacks": "no_validation",
         "warm_start": ["boolean"],
+        "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
         "device": [str, torch.device],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -206,6 +212,7 @@ class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
         batch_size: int | str = "auto",
         callbacks: Any = None,
         warm_start: bool = False,
+        categorical_features: Any = "from_dtype",
         device: str | torch.device = "auto",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
@@ -232,6 +239,7 @@ class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
         self.batch_size = batch_size
         self.callbacks = callbacks
         self.warm_start = warm_start
+        self.categorical_features = categorical_features
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
@@ -255,7 +263,9 @@ class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
         Parameters
         ----------
         X : array-like, DataFrame or CSR matrix of shape (n_samples, n_features)
-            With a module of your own also an array of more dimensions or a dict of arrays.
+            NaN, None and NA are missing values, unless X is sparse. With a module of your own X
+            has no missing values and no categories, and may be an array of more dimensions or a
+            dict of arrays.
         y : array-like of shape (n_samples,)
             Labels of any kind, some of them wrong.
         sample_weight : array-like of shape (n_samples,), optional
@@ -404,7 +414,7 @@ class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
             Columns in the order of ``classes_``.
         """
         check_is_fitted(self)
-        X = check_X(self, X, reset=False)
+        X = check_X(self, X)
         return self.net_.probabilities(self.net_.make_rows(X, np.zeros(n_rows(X))))
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -440,7 +450,7 @@ class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
         """
         check_is_fitted(self)
         labels = encode(check_y(y), self.classes_, "y")
-        X = check_X(self, X, reset=False)
+        X = check_X(self, X)
         check_lengths(X, labels, "X", "y")
         rows = self.net_.make_rows(X, labels)
         evaluation = self.net_.evaluation(rows, is_training_set=False)
@@ -449,4 +459,6 @@ class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = self.module is None
+        tags.input_tags.categorical = self.module is None and self.categorical_features is not None
         return tags

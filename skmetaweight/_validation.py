@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_array, check_consistent_length
-from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -19,8 +18,10 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from skmetaweight._columns import categorical_columns
 from skmetaweight._meta_set import split_by_mask, split_off, warn_of_missing_classes
 from skmetaweight._scale import warn_of_scale
+from skmetaweight._tables import Mixed, Table, fit_table, has_missing, is_missing, read_table
 
 
 class LabelledRows(NamedTuple):
@@ -41,27 +42,55 @@ class LabelledRows(NamedTuple):
         return self._replace(sample_weight=self.sample_weight / self.sample_weight.mean())
 
 
-def check_X(estimator: Any, X: Any, *, reset: bool) -> Any:
-    """Validate rows without labels.
-
-    Tables (arrays, DataFrames, CSR) pass scikit-learn's checks and are remembered by the
-    estimator; with a module of the user's, arrays of more dimensions and dicts of arrays may come.
+def check_X(estimator: Any, X: Any) -> Any:
+    """Validate rows against those of ``fit`` and turn them into what the net takes.
 
     Raises
     ------
     ValueError
         If X is not finite, has the wrong shape, or differs from the X of ``fit``.
     """
+    return _encode_X(estimator, _read_X(estimator, X, estimator._table, reset=False))
+
+
+def _encode_X(estimator: Any, X: Any) -> Any:
+    table = estimator._table
+    if table is None:
+        return X
+    if table.imputer is None and has_missing(X):  # the first missing number since the fit
+        table = table.with_means(estimator.net_.module_.standardize.mean.cpu().numpy())
+    return table.encode(X)
+
+
+def _read_X(estimator: Any, X: Any, table: Table | None, *, reset: bool) -> Any:
+    """Validate rows without labels.
+
+    Tables (arrays, DataFrames, CSR) pass scikit-learn's checks and are remembered by the
+    estimator; with a module of the user's, arrays of more dimensions and dicts of arrays may come.
+    """
     own_module = estimator.module is not None
     if _is_dict(X):
         return _check_dict(X, own_module)
-    dtype = "numeric" if own_module else np.float32
+    if table is not None:
+        return read_table(estimator, X, table.categorical, reset=reset)
     return validate_data(
-        estimator, X, reset=reset, accept_sparse="csr", dtype=dtype, allow_nd=own_module
+        estimator, X, reset=reset, accept_sparse="csr", dtype="numeric", allow_nd=True
     )
 
 
-def check_X_meta(estimator: Any, X_meta: Any, X: Any) -> Any:
+def _unfitted_table(estimator: Any, X: Any) -> Table | None:
+    given = estimator.categorical_features
+    if estimator.module is None:
+        return Table() if _is_dict(X) else Table(categorical_columns(X, given))
+    if given is not None and not isinstance(given, str):
+        raise ValueError(
+            "categorical_features are for the default network: a module of your own gets X as it "
+            "is. Encode categories before, or pass module=None."
+        )
+    return None
+
+
+def check_X_meta(estimator: Any, X_meta: Any, X: Any, table: Table | None) -> Any:
     """Validate trusted rows against validated training rows X.
 
     Raises
@@ -70,7 +99,7 @@ def check_X_meta(estimator: Any, X_meta: Any, X: Any) -> Any:
         If they are not finite, or differ from X in width, shape, column names or keys.
     """
     try:
-        checked = check_X(estimator, X_meta, reset=False)
+        checked = _read_X(estimator, X_meta, table, reset=False)
     except ValueError as error:
         message = str(error).replace("Input X ", "Input X_meta ").replace("X has", "X_meta has")
         raise ValueError(
@@ -112,14 +141,10 @@ def check_y(y: Any, name: str = "y") -> NDArray[Any]:
     y = column_or_1d(y, warn=True)
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         raise ValueError(f"Input {name} contains NaN or infinity.")
-    if y.dtype.kind == "O" and any(map(_is_missing, y)):
+    if y.dtype.kind == "O" and any(map(is_missing, y)):
         raise ValueError(f"Input {name} contains missing labels (None, NaN or NA).")
     check_classification_targets(y)
     return y
-
-
-def _is_missing(label: Any) -> bool:
-    return label is None or is_scalar_nan(label) or is_pandas_na(label)
 
 
 def n_rows(X: Any) -> int:
@@ -193,15 +218,16 @@ def check_fit_data(
             "Trusted rows were given twice, as X_meta and as meta_mask: pass one of them."
         )
     y = check_y(y)
-    X = check_X(estimator, X, reset=not resume)
+    table = estimator._table if resume else _unfitted_table(estimator, X)
+    X = _read_X(estimator, X, table, reset=not resume)
     check_lengths(X, y, "X", "y")
     classes = _check_classes(estimator, y, classes, resume=resume)
     rows = LabelledRows(X, encode(y, classes, "y"), check_sample_weight(sample_weight, X))
     if X_meta is not None:
         y_meta = check_y(y_meta, "y_meta")
-        X_meta = check_X_meta(estimator, X_meta, X)
+        X_meta = check_X_meta(estimator, X_meta, X, table)
         check_lengths(X_meta, y_meta, "X_meta", "y_meta")
-        warn_of_scale(X_meta, X)
+        warn_of_scale(_numbers(X_meta), _numbers(X))
         meta = LabelledRows(X_meta, encode(y_meta, classes, "y_meta"))
         train_indices, meta_indices = np.arange(len(y)), np.empty(0, dtype=int)
         train = rows
@@ -213,9 +239,17 @@ def check_fit_data(
             _warn_of_split(estimator, len(meta_indices))
         train, meta = rows.take(train_indices), rows.take(meta_indices)._replace(sample_weight=None)
     _check_sizes(train, meta)
+    if not resume:
+        estimator._table = table and fit_table(table.categorical, train.X, meta.X)
+    train = train._replace(X=_encode_X(estimator, train.X))
+    meta = meta._replace(X=_encode_X(estimator, meta.X))
     train = train.with_mean_weight_one()
     warn_of_missing_classes(meta.y, classes)
     return FitData(train, meta, train_indices, meta_indices, classes)
+
+
+def _numbers(X: Any) -> Any:
+    return X.numbers if isinstance(X, Mixed) else X
 
 
 def _check_classes(estimator: Any, y: Any, classes: Any, *, resume: bool) -> NDArray[Any]:

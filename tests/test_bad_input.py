@@ -80,9 +80,8 @@ BAD_DATA = {
         "marks none of the 96 rows as trusted. In cross-validation, stratify",
     ),
     # X and y
-    "NaN in X": ({"X": with_value(X, np.nan)}, "Input X contains NaN"),
+    "NaN only in X": ({"X": np.full_like(X, np.nan)}, "Input X contains NaN only"),
     "infinity in X": ({"X": with_value(X, np.inf)}, "Input X contains infinity"),
-    "NaN in X_meta": ({**META, "X_meta": with_value(X_META, np.nan)}, "Input X_meta contains NaN"),
     "infinity in X_meta": (
         {**META, "X_meta": with_value(X_META, -np.inf)},
         "Input X_meta contains infinity",
@@ -220,6 +219,18 @@ def test_bad_rows_after_fit() -> None:
     for function in (clf.predict, clf.predict_proba, lambda X: clf.compute_sample_weight(X, Y)):
         with pytest.raises(ValueError, match=r"X has 3 features, but .* is expecting 4"):
             function(X[:, :3])
+        with pytest.raises(ValueError, match="Input X contains infinity"):
+            function(with_value(X, np.inf))
+
+
+def test_missing_values_for_an_own_module() -> None:
+    clf = quick(module=Linear)
+    arguments = {**fit_arguments(), "X": with_value(X, np.nan)}
+    assert_fails_before_training(clf, arguments, ValueError, "Input X contains NaN")
+    arguments = {**META, "X": X, "y": Y, "X_meta": with_value(X_META, np.nan)}
+    assert_fails_before_training(clf, arguments, ValueError, "Input X_meta contains NaN")
+    clf.fit(**fit_arguments())
+    for function in (clf.predict, clf.predict_proba, lambda X: clf.compute_sample_weight(X, Y)):
         with pytest.raises(ValueError, match="Input X contains NaN"):
             function(with_value(X, np.nan))
 

@@ -1,0 +1,121 @@
+"""Which columns of a table hold categories, and which hold dates."""
+
+from __future__ import annotations
+
+import datetime
+from numbers import Number
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.utils import check_array
+
+
+def categorical_columns(X: Any, categorical_features: Any) -> tuple[int, ...]:
+    """Return the places of the columns of X that hold categories.
+
+    Parameters
+    ----------
+    X : array-like, DataFrame or sparse matrix
+    categorical_features : "from_dtype", None, or array-like of bool, int or str
+        As in scikit-learn's HistGradientBoostingClassifier.
+
+    Raises
+    ------
+    ValueError
+        If a mask has the wrong length, an index is out of range or a name is no column of X.
+    """
+    if isinstance(categorical_features, str) and categorical_features == "from_dtype":
+        return _categorical_by_dtype(X) if is_frame(X) else ()
+    given = np.asarray([] if categorical_features is None else categorical_features)
+    if not given.size:
+        return ()
+    X = X if is_frame(X) or issparse(X) else as_2d(X)
+    n_columns = X.shape[1]
+    if given.ndim != 1 or given.dtype.kind not in "biuUO":
+        raise ValueError(
+            "categorical_features must be None, 'from_dtype', or a list of bool, int or str, got "
+            f"{categorical_features!r}."
+        )
+    if given.dtype.kind == "b":
+        if len(given) != n_columns:
+            raise ValueError(
+                "categorical_features as a mask must have one entry per column of X, "
+                f"{n_columns}, got {len(given)}."
+            )
+        return tuple(np.flatnonzero(given).tolist())
+    if given.dtype.kind in "UO":
+        given = _places(X, given.tolist())
+    elif given.min() < 0 or given.max() >= n_columns:
+        raise ValueError(
+            f"categorical_features as indices must be in [0, {n_columns - 1}], got "
+            f"{given.tolist()}."
+        )
+    return tuple(np.unique(given).tolist())
+
+
+def _places(X: Any, names: list[Any]) -> list[int]:
+    if not is_frame(X):
+        raise ValueError(f"categorical_features={names} are names, but X has no column names.")
+    columns = list(X.columns)
+    unknown = [name for name in names if name not in columns]
+    if unknown:
+        raise ValueError(f"categorical_features has names that are no columns of X: {unknown}.")
+    return [columns.index(name) for name in names]
+
+
+def is_frame(X: Any) -> bool:
+    """Whether X is a DataFrame of pandas or polars."""
+    return hasattr(X, "columns") and hasattr(X, "dtypes")
+
+
+def as_2d(X: Any) -> NDArray[Any]:
+    """Return X as an array of two dimensions, its values as they are."""
+    X = X if isinstance(X, np.ndarray) else np.asarray(X, dtype=object)
+    anything: Any = {"dtype": None, "ensure_all_finite": False}
+    return check_array(X, **anything)
+
+
+def _categorical_by_dtype(X: Any) -> tuple[int, ...]:
+    kinds = (_kind(X, i, dtype) for i, dtype in enumerate(X.dtypes))
+    return tuple(i for i, kind in enumerate(kinds) if kind == "category")
+
+
+def refuse_dates(X: Any, categorical: tuple[int, ...]) -> None:
+    """Raise a ValueError if X has columns of dates that are not categorical."""
+    if not is_frame(X):
+        return
+    dates = [
+        f"{X.columns[i]!r} ({dtype})"
+        for i, dtype in enumerate(X.dtypes)
+        if i not in categorical and _kind(X, i, dtype) == "date"
+    ]
+    if dates:
+        raise ValueError(
+            f"X has columns of dates or times: {', '.join(dates)}. The default network takes "
+            "numbers and categories. Turn dates into numbers first, e.g. with skrub's "
+            "DatetimeEncoder, or with its tabular_pipeline, which does so by itself."
+        )
+
+
+def _kind(X: Any, i: int, dtype: Any) -> str:
+    """Return "number", "category" or "date" for a column of a pandas or polars frame."""
+    if hasattr(dtype, "is_temporal"):
+        if dtype.is_temporal():
+            return "date"
+        return "number" if dtype.is_numeric() else "category"
+    kind, name = dtype.kind, str(dtype)
+    if kind != "O" or name.startswith("period"):
+        return {"b": "category", "m": "date", "M": "date", "O": "date"}.get(kind, "number")
+    is_plain = name == "object" or name.startswith("date")
+    return _kind_of_objects(set(map(type, X.iloc[:, i]))) if is_plain else "category"
+
+
+def _kind_of_objects(types: set[type]) -> str:
+    """Return the kind of a column of Python objects: numbers are numbers whatever the dtype."""
+    types = types - {type(None)}
+    if any(issubclass(t, (datetime.date, datetime.time, datetime.timedelta)) for t in types):
+        return "date"
+    numeric = bool(types) and all(issubclass(t, Number) and t is not bool for t in types)
+    return "number" if numeric else "category"
