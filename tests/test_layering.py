@@ -18,6 +18,8 @@ ALLOWED = {
         "_classifier.py",
         "_meta_set.py",
         "_net_params.py",
+        "_html.py",
+        "_tasks.py",
         "_validation.py",
         "datasets.py",
         "inspection/_common.py",
@@ -29,7 +31,7 @@ ALLOWED = {
         "_classifier.py",
         "__init__.py",
     },
-    "skmetaweight._net": {"_build.py", "_classifier.py", "__init__.py"},
+    "skmetaweight._net": {"_build.py", "_classifier.py", "_label_quality.py", "__init__.py"},
     "skmetaweight._classifier": {"inspection/_common.py", "__init__.py"},
     "skmetaweight.inspection": set(),
 }

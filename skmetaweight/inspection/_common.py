@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
 
 from skmetaweight._classifier import MetaWeightClassifier
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 # Okabe and Ito's, which colour-blind readers can tell apart
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -37,7 +34,7 @@ def pyplot(display: object) -> Any:
     return plt
 
 
-def axes(display: object, ax: Axes | None) -> tuple[Any, Any]:
+def axes(display: object, ax: Any) -> tuple[Any, Any]:
     """Return axes to draw in, new ones if there are none, and their figure."""
     plt = pyplot(display)
     ax = plt.subplots()[1] if ax is None else ax
