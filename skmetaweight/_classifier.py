@@ -23,7 +23,7 @@ from skmetaweight._html import HTMLReprMixin
 from skmetaweight._label_quality import judge
 from skmetaweight._net import ReweightedNet
 from skmetaweight._net_params import NetParamsMixin
-from skmetaweight._tasks import CallbackSupportMixin, FitTasks, with_callbacks
+from skmetaweight._tasks import CallbackSupportMixin, FitTasks, run_as_task
 from skmetaweight._validation import (
     FitData,
     check_fit_data,
@@ -244,7 +244,6 @@ class MetaWeightClassifier(HTMLReprMixin, CallbackSupportMixin, ClassifierMixin,
         self.verbose = verbose
         vars(self).update(net_params)
 
-    @with_callbacks
     def fit(
         self,
         X: Any,
@@ -365,15 +364,18 @@ class MetaWeightClassifier(HTMLReprMixin, CallbackSupportMixin, ClassifierMixin,
                 meta_rows = net.make_rows(*data.meta)
                 meta_class_weight = self._meta_class_weight(data, net)
             with self._unfitted_on_error():
-                tasks = FitTasks()
+                n_epochs = epochs or self.max_epochs
+
+                def train(tasks: FitTasks) -> None:
+                    net.train(rows, meta_rows, n_epochs, meta_class_weight, tasks)
+                    self._keep_results(net, data, rows)
+
                 if epochs is None:
-                    metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-                    tasks = FitTasks.begin(
-                        self, data.classes, self.max_epochs, X=X, y=y, metadata=metadata
-                    )
-                net.train(rows, meta_rows, epochs or self.max_epochs, meta_class_weight, tasks)
-                self._keep_results(net, data, rows)
-                tasks.end()
+                    task = {"X": X, "y": y, "sample_weight": sample_weight}
+                    run_as_task(train, self, data.classes, n_epochs, **task)
+                else:
+                    train(FitTasks())
+                _warn_of_collapse(net, self.sample_weights_[data.train_indices])
         return self
 
     @contextmanager
@@ -431,8 +433,6 @@ class MetaWeightClassifier(HTMLReprMixin, CallbackSupportMixin, ClassifierMixin,
         self.sample_weights_ = np.ones(len(data.train_indices) + len(data.meta_indices))
         self.sample_weights_[data.train_indices] = weights.cpu().numpy()
         self._label_quality = judge(net, data, rows, net.meta_rows_, self.sample_weights_)
-        if not isinstance(reweighter, Uniform) and self.n_iter_ >= WARM_UP_EPOCHS:
-            _warn_of_collapse(weights * reweighter.normalizer)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")
@@ -559,8 +559,10 @@ def _check_class_weight(class_weight: dict[Any, float], classes: NDArray[Any]) -
         )
 
 
-def _warn_of_collapse(weights: torch.Tensor) -> None:
-    mean, spread = weights.mean().item(), weights.std().item()
+def _warn_of_collapse(net: ReweightedNet, weights: NDArray[Any]) -> None:
+    if isinstance(net.reweighter_, Uniform) or len(net.history) < WARM_UP_EPOCHS:
+        return
+    mean, spread = (net.reweighter_.normalizer * x for x in (weights.mean(), weights.std()))
     if mean < 1e-3:
         what = f"all near zero (mean {mean:.2g})"
     elif spread < 1e-3 * mean:
@@ -571,5 +573,5 @@ def _warn_of_collapse(weights: torch.Tensor) -> None:
         f"The learned weights are {what}: nothing was learned about the rows. Check that the meta "
         "set is preprocessed as X and large enough, or raise meta_lr or max_epochs.",
         ConvergenceWarning,
-        stacklevel=5,
+        stacklevel=4,
     )

@@ -15,7 +15,7 @@ except ImportError:  # scikit-learn before 1.9
         return method
 
 
-__all__ = ["CallbackSupportMixin", "FitTasks", "StopFit", "with_callbacks"]
+__all__ = ["CallbackSupportMixin", "FitTasks", "StopFit", "run_as_task"]
 
 
 class StopFit(Exception):
@@ -36,25 +36,6 @@ class FitTasks:
         self._classes = classes
         self._task = task
         self._epoch: Any = None
-
-    @classmethod
-    def begin(cls, estimator: Any, classes: Any, epochs: int, **task: Any) -> FitTasks:
-        """Begin the task of a fit; scikit-learn before 1.9 has none.
-
-        Parameters
-        ----------
-        estimator : MetaWeightClassifier
-        classes : ndarray of shape (n_classes,)
-        epochs : int
-            The most subtasks there may be.
-        **task
-            The X, y and metadata of the fit.
-        """
-        if not hasattr(estimator, "_init_callback_context"):
-            return cls()
-        context = estimator._init_callback_context(max_subtasks=epochs)
-        context.call_on_fit_task_begin(estimator=estimator, **task)
-        return cls(context, estimator, classes, **task)
 
     def begin_epoch(self) -> None:
         """Begin the subtask of an epoch."""
@@ -77,15 +58,47 @@ class FitTasks:
         ):
             raise StopFit
 
-    def end(self) -> None:
-        """End the task of the fit, with the fitted estimator."""
-        if self._context is not None:
-            self._context.call_on_fit_task_end(
-                estimator=self._estimator, reconstruction_attributes=dict, **self._task
-            )
-
     def __reduce__(self) -> tuple[type[FitTasks], tuple[()]]:
         return type(self), ()
+
+
+def run_as_task(
+    train: Callable[[FitTasks], None],
+    estimator: Any,
+    classes: Any,
+    epochs: int,
+    *,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+) -> None:
+    """Run a fit as a task that the estimator's callbacks are told of.
+
+    Parameters
+    ----------
+    train : callable
+        Fits the estimator, and tells what it is given of each epoch.
+    estimator : MetaWeightClassifier
+    classes : ndarray of shape (n_classes,)
+    epochs : int
+        The most subtasks there may be.
+    X, y, sample_weight
+        Those of ``fit``.
+    """
+    if not hasattr(estimator, "_init_callback_context"):
+        train(FitTasks())
+        return
+    metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+    task = {"X": X, "y": y, "metadata": metadata}
+
+    @with_callbacks  # puts a frame on the stack: whoever warns of the user's line stays outside
+    def run(estimator: Any) -> None:
+        context = estimator._init_callback_context(max_subtasks=epochs)
+        context.call_on_fit_task_begin(estimator=estimator, **task)
+        train(FitTasks(context, estimator, classes, **task))
+        context.call_on_fit_task_end(estimator=estimator, reconstruction_attributes=dict, **task)
+
+    run(estimator)
 
 
 def _frozen(net: Any) -> Any:
