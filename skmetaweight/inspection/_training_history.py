@@ -70,7 +70,8 @@ class TrainingHistoryDisplay:
         rows = classifier.history_
         n_rows = np.array([sum(b["train_batch_size"] for b in row["batches"]) for row in rows])
         names = [*LOSSES, "mean_weight", "weight_change", "share_distrusted", "fmw_lambda"]
-        history = {name: np.array(rows[:, name]) for name in names if name in set(rows[-1])}
+        columns: Any = rows[-1]
+        history = {name: np.array(rows[:, name]) for name in names if name in columns}
         history["effective_share"] = np.array(rows[:, "effective_sample_size"]) / n_rows
         display = cls(history=history, best_epoch=classifier.best_epoch_)
         return display.plot(ax, **kwargs)
