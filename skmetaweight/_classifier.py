@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,8 +17,11 @@ from skmetaweight._build import build_net, check_components, fresh_or_given, res
 from skmetaweight._class_weight import meta_class_weight
 from skmetaweight._diagnosis import WARM_UP_EPOCHS, warn_of_collapse
 from skmetaweight._fitted_state import unchanged_on_error, unfitted_on_error
+from skmetaweight._html import HTMLReprMixin
+from skmetaweight._label_quality import judge
 from skmetaweight._net import ReweightedNet
 from skmetaweight._net_params import NetParamsMixin
+from skmetaweight._tasks import CallbackSupportMixin, FitTasks, run_as_task
 from skmetaweight._validation import (
     FitData,
     check_fit_data,
@@ -31,8 +34,11 @@ from skmetaweight._validation import (
 from skmetaweight._weighting import WeightingFunction
 from skmetaweight.reweighting import METHODS, Reweighter, Uniform
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
+
+class MetaWeightClassifier(HTMLReprMixin, CallbackSupportMixin, ClassifierMixin, NetParamsMixin):
     r"""A neural network that learns from a few trusted rows how much every other row counts.
 
     Each batch of training rows is weighted by what is known of its effect on the loss of the
@@ -367,8 +373,20 @@ class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
                 meta_rows = net.make_rows(*data.meta)
                 weight = meta_class_weight(self.class_weight, data.classes, data.meta.y)
             with unfitted_on_error(self):
-                net.train(rows, meta_rows, epochs or self.max_epochs, weight)
-                self._keep_results(net, data, rows)
+                n_epochs = epochs or self.max_epochs
+
+                def train(tasks: FitTasks) -> None:
+                    net.train(rows, meta_rows, n_epochs, weight, tasks)
+                    self._keep_results(net, data, rows)
+
+                if epochs is None:
+                    task = {"X": X, "y": y, "sample_weight": sample_weight}
+                    run_as_task(train, self, data.classes, n_epochs, **task)
+                else:
+                    train(FitTasks())
+                if not isinstance(net.reweighter_, Uniform) and self.n_iter_ >= WARM_UP_EPOCHS:
+                    learned = self.sample_weights_[data.train_indices]
+                    warn_of_collapse(net.reweighter_.normalizer * learned)
         return self
 
     def _keep_results(self, net: ReweightedNet, data: FitData, rows: Rows) -> None:
@@ -376,7 +394,10 @@ class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
         reweighter = net.reweighter_
         weights = reweighter.calibrate(evaluation)
         try:
-            self._weighting_function = reweighter.weighting_function(evaluation, data.classes)
+            function = reweighter.weighting_function(evaluation, data.classes)
+            if isinstance(function, WeightingFunction):
+                function.remember_epochs(net.snapshots_)
+            self._weighting_function = function
         except AttributeError as error:
             self._weighting_function = str(error)
         self.classes_ = data.classes
@@ -387,8 +408,7 @@ class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
         self.meta_indices_ = data.meta_indices
         self.sample_weights_ = np.ones(len(data.train_indices) + len(data.meta_indices))
         self.sample_weights_[data.train_indices] = weights.cpu().numpy()
-        if not isinstance(reweighter, Uniform) and self.n_iter_ >= WARM_UP_EPOCHS:
-            warn_of_collapse(weights * reweighter.normalizer)
+        self._label_quality = judge(net, data, rows, net.meta_rows_, self.sample_weights_)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")
@@ -455,6 +475,47 @@ class MetaWeightClassifier(ClassifierMixin, NetParamsMixin):
         rows = self.net_.make_rows(X, labels)
         evaluation = self.net_.evaluation(rows, is_training_set=False)
         return self.net_.reweighter_.weigh(evaluation).cpu().numpy()
+
+    def label_quality(self) -> pd.DataFrame:
+        """Tabulate what was learned of each label of ``fit``, with cleanlab's column names.
+
+        Returns
+        -------
+        frame : DataFrame of n_samples rows, in the order of X, with the columns
+
+            is_label_issue : bool
+                Whether the classifier predicts another label and the weight of the row is not
+                above the mean weight of the untrusted rows.
+            label_quality : float
+                From 0, surely wrong, to 1, surely right: ``p_given_label`` times the weight over
+                its mean, the latter cut at 1; 1 for trusted rows.
+            given_label, predicted_label
+                The y of ``fit``, and the prediction for the row.
+            p_given_label : float
+                Probability of the given label under the fitted classifier.
+            sample_weight : float
+                As in ``sample_weights_``.
+
+        Notes
+        -----
+        The classifier was trained on these rows: ``p_given_label`` is not out of fold, and a
+        network that memorises wrong labels will find fewer of them. A trusted row is never an
+        issue, whatever is predicted for it. ``method="uniform"`` has equal weights, so that its
+        issues are the rows where the prediction differs.
+        """
+        check_is_fitted(self)
+        return self._label_quality.to_frame()
+
+    def find_label_issues(self) -> NDArray[np.intp]:
+        """Return the places in X of the rows whose label is likely wrong, the worst first.
+
+        Returns
+        -------
+        indices : ndarray of int of shape (n_issues,)
+            Where ``is_label_issue`` of :meth:`label_quality` is true, by rising ``label_quality``.
+        """
+        check_is_fitted(self)
+        return self._label_quality.issues()
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +21,8 @@ from skmetaweight._batches import RowBatches, Rows
 from skmetaweight._epoch import EpochLog
 from skmetaweight._functional import Batch, Objective
 from skmetaweight._meta_set import MetaBatches
+from skmetaweight._tasks import FitTasks, StopFit
+from skmetaweight._weighting import WeightingFunction
 from skmetaweight.reweighting import Evaluation, Reweighter, StepResult
 
 EVALUATION_ROWS = 1024
@@ -84,7 +87,7 @@ class ReweightedNet(NeuralNetClassifier):
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
-        log = PrintLog(keys_ignored=["valid_loss", "learning_rate"])
+        log = PrintLog(keys_ignored=["valid_loss", "learning_rate", "weight_change"])
         return [("epoch_timer", EpochTimer()), ("print_log", log)]
 
     # Set up ------------------------------------------------------------------------------------
@@ -97,6 +100,8 @@ class ReweightedNet(NeuralNetClassifier):
         self.reweighter_ = copy.deepcopy(self.reweighter)
         self.reweighter_.build(n_classes, self.parameter)
         self.n_batches_ = 0
+        self.diagnostics_: set[str] = set()
+        self.snapshots_: list[WeightingFunction | None] = []
         own = ["reweighter_", "objective_", "meta_rows_"]
         self.cuda_dependent_attributes_ = [*self.cuda_dependent_attributes_, *own]
 
@@ -144,6 +149,7 @@ class ReweightedNet(NeuralNetClassifier):
         meta_rows: Rows,
         epochs: int,
         meta_class_weight: NDArray[Any] | None,
+        tasks: FitTasks,
     ) -> ReweightedNet:
         """Train for some epochs; then put back the epoch with the lowest meta loss."""
         head = find_head(self.module_.eval(), rows.take(torch.arange(2, device=rows.device)).X)
@@ -155,9 +161,13 @@ class ReweightedNet(NeuralNetClassifier):
         self.meta_batches_ = MetaBatches(meta_rows, self.meta_batch_size, self.generator_)
         self.best_ = (math.inf, 0, None)
         self.schedule_ = _Schedule(self, epochs)
+        self.log_ = EpochLog(len(rows), self.diagnostics_)
+        self.tasks_ = tasks
         self.notify("on_train_begin", X=rows, y=rows.y)
         try:
             self.fit_loop(rows, epochs=epochs)
+        except StopFit:
+            pass
         except KeyboardInterrupt:
             if not self._stopped_early():
                 raise
@@ -167,7 +177,7 @@ class ReweightedNet(NeuralNetClassifier):
             self.reweighter_.load_state_dict(state["reweighter"])
         self.notify("on_train_end", X=rows, y=rows.y)
         self.module_.eval()
-        del self.best_, self.schedule_, self.meta_batches_, self.generator_
+        del self.best_, self.schedule_, self.meta_batches_, self.generator_, self.log_, self.tasks_
         return self
 
     def _stopped_early(self) -> bool:
@@ -211,7 +221,8 @@ class ReweightedNet(NeuralNetClassifier):
             return
         self.module_.train()
         self.criterion_.train()
-        log = EpochLog()
+        log = self.log_
+        log.begin()
         for raw in iterator:
             batch = _as_batch(raw, self.parameter.device)
             if hooked:
@@ -219,10 +230,11 @@ class ReweightedNet(NeuralNetClassifier):
             result = self.train_step(batch)
             if hooked:
                 self._record_batch("train", batch, result.loss, result.y_pred)
-            log.add(result, batch.n_rows)
+            log.add(result, batch)
         if not hooked:
             log.write_batches(self.history)
         self._check_finite("training loss", log.write_epoch(self.history))
+        self.snapshots_.append(log.snapshot(self.reweighter_))
         self.history.record("learning_rate", float(self.optimizer_.param_groups[0]["lr"]))
 
     def train_step(self, batch: Batch, **fit_params: Any) -> StepResult:
@@ -251,6 +263,14 @@ class ReweightedNet(NeuralNetClassifier):
         """Start a row of the history and set the learning rate of the epoch."""
         super().on_epoch_begin(net, dataset_train, dataset_valid, **kwargs)
         self.schedule_.step()
+        self.tasks_.begin_epoch()
+
+    def on_epoch_end(
+        self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
+    ) -> None:
+        """Tell scikit-learn's callbacks; those of skorch come next."""
+        super().on_epoch_end(net, dataset_train, dataset_valid, **kwargs)
+        self.tasks_.end_epoch(self)
 
     # History -----------------------------------------------------------------------------------
 
@@ -334,18 +354,17 @@ class ReweightedNet(NeuralNetClassifier):
             parts.append(self.reweighter_.align(self.module_, forward, meta_batch)[0])
         return torch.cat(parts)
 
-    @torch.no_grad()
     def probabilities(self, rows: Rows) -> np.ndarray:
         """Return class probabilities of shape (n, n_classes), in float64."""
+        return np.concatenate([part.numpy() for part in self.probability_chunks(rows)])
+
+    @torch.no_grad()
+    def probability_chunks(self, rows: Rows) -> Iterator[Tensor]:
+        """Yield class probabilities of some rows at a time, on the CPU."""
         self.module_.eval()
         to_probabilities = self._get_predict_nonlinearity()
-        size = max(self.batch_size, 1024)
-        return np.concatenate(
-            [
-                to_probabilities(self.outputs(batch.X).cpu().double()).numpy()
-                for batch in rows.chunks(size)
-            ]
-        )
+        for batch in rows.chunks(max(self.batch_size, 1024)):
+            yield to_probabilities(self.outputs(batch.X).cpu().double())
 
     def _get_predict_nonlinearity(self) -> Any:
         """Take outputs as logits, except those of NLLLoss, which skorch takes as probabilities."""

@@ -2,6 +2,7 @@ r"""The weighting network :math:`V_\psi`, and the fitted function a user holds."
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -122,6 +123,7 @@ class WeightingFunction:
         self._normalizer = normalizer
         self._memory = memory
         self.classes_ = classes
+        self._epochs: Sequence[Any] = ()
         self.loss_range_ = (float(losses.min()), float(losses.max()))
         self.loss_percentiles_ = np.percentile(losses.cpu().numpy(), np.arange(101))
 
@@ -152,6 +154,33 @@ class WeightingFunction:
     ) -> NDArray[Any]:
         """Return a quantile, over the training rows' alignments, of the weight at each loss."""
         return self._evaluate(losses, classes, lambda weights: np.quantile(weights, q, axis=-1))
+
+    def remember_epochs(self, snapshots: Sequence[Any]) -> WeightingFunction:
+        """Keep what the function was after each epoch, for :meth:`at_epoch`; return itself."""
+        self._epochs = tuple(snapshots)
+        return self
+
+    def at_epoch(self, epoch: int) -> WeightingFunction:
+        """Return the function as it was at the end of an epoch.
+
+        Its range, scale and alignments are those that the training rows had during that epoch,
+        while ``weighting_function_`` itself belongs to the classifier that was kept.
+
+        Parameters
+        ----------
+        epoch : int
+            From 1, as ``best_epoch_``.
+
+        Raises
+        ------
+        ValueError
+            If there was no such epoch.
+        """
+        if not 1 <= epoch <= len(self._epochs):
+            raise ValueError(f"epoch must be from 1 to {len(self._epochs)}, got {epoch}.")
+        function = copy.copy(self._epochs[epoch - 1])
+        function.classes_ = self.classes_
+        return function
 
     def to_frame(self, n_points: int = 101) -> pd.DataFrame:
         """Tabulate the function over ``loss_range_``.

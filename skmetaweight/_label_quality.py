@@ -1,0 +1,101 @@
+"""What the fitted classifier makes of each given label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmetaweight._batches import Rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from skmetaweight._net import ReweightedNet
+    from skmetaweight._validation import FitData
+
+
+@dataclass(frozen=True)
+class LabelQuality:
+    """The given labels of the rows of a fit, and what the classifier says of them.
+
+    Attributes
+    ----------
+    classes : ndarray of shape (n_classes,)
+    given, predicted : ndarray of int of shape (n_samples,)
+        Encoded labels.
+    p_given : ndarray of shape (n_samples,)
+        Probability of the given label.
+    weights : ndarray of shape (n_samples,)
+        Learned weights.
+    trusted : ndarray of bool of shape (n_samples,)
+    """
+
+    classes: NDArray[Any]
+    given: NDArray[np.int32]
+    predicted: NDArray[np.int32]
+    p_given: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    trusted: NDArray[np.bool_]
+
+    @property
+    def relative_weights(self) -> NDArray[np.float64]:
+        """Weights over their mean, trusted rows left aside."""
+        mean = self.weights[~self.trusted].mean()
+        return self.weights / max(mean, np.finfo(float).tiny)
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """Probability of the given label, lowered by a weight below the mean; 1 if trusted."""
+        quality = self.p_given * np.minimum(self.relative_weights, 1)
+        return np.where(self.trusted, 1.0, quality)
+
+    @property
+    def is_issue(self) -> NDArray[np.bool_]:
+        """Whether prediction and weight, not above the mean, both speak against the label."""
+        return (self.predicted != self.given) & (self.relative_weights <= 1) & ~self.trusted
+
+    def issues(self) -> NDArray[np.intp]:
+        """Return the places of the issues, the lowest quality first."""
+        order = np.argsort(self.scores, kind="stable")
+        return order[self.is_issue[order]]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Tabulate with cleanlab's column names."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "is_label_issue": self.is_issue,
+                "label_quality": self.scores,
+                "given_label": self.classes[self.given],
+                "predicted_label": self.classes[self.predicted],
+                "p_given_label": self.p_given,
+                "sample_weight": self.weights,
+            }
+        )
+
+
+def judge(
+    net: ReweightedNet, data: FitData, rows: Rows, meta_rows: Rows, weights: NDArray[Any]
+) -> LabelQuality:
+    """Let the fitted net judge the labels of the rows of X, whose weights are given."""
+    n_rows = len(weights)
+    given, predicted = (np.empty(n_rows, dtype=np.int32) for _ in range(2))
+    p_given = np.empty(n_rows)
+    parts = [(rows, data.train_indices)]
+    if len(data.meta_indices):  # else the trusted rows are no rows of X
+        parts.append((meta_rows, data.meta_indices))
+    for part, places in parts:
+        given[places] = part.y.cpu().numpy()
+        start = 0
+        for chunk in net.probability_chunks(part):
+            here = places[start : start + len(chunk)]
+            start += len(chunk)
+            predicted[here] = chunk.argmax(dim=1).numpy()
+            p_given[here] = chunk.numpy()[np.arange(len(chunk)), given[here]]
+    trusted = np.zeros(n_rows, dtype=bool)
+    trusted[data.meta_indices] = True
+    return LabelQuality(data.classes, given, predicted, p_given, weights, trusted)

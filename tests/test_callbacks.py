@@ -1,0 +1,99 @@
+"""Callbacks of skorch inside a fit, and of scikit-learn outside."""
+
+import types
+
+import numpy as np
+import pytest
+from sklearn.model_selection import GridSearchCV
+from skorch.callbacks import MlflowLogger, ProgressBar, TensorBoard, WandbLogger
+
+from skmetaweight import MetaWeightNet
+from tests.conftest import quick
+
+COLUMNS = {"train_loss", "meta_loss", "mean_weight", "effective_sample_size", "share_distrusted"}
+
+
+class Recorder:
+    """Stands in for a writer, run or client: keeps what is logged."""
+
+    def __init__(self, folder="."):
+        self.dir = str(folder)
+        self.logged = {}
+        self.info = types.SimpleNamespace(run_id="1")
+
+    def add_scalar(self, tag, scalar_value, global_step):
+        self.logged[tag.removeprefix("Loss/")] = scalar_value
+
+    def log(self, values):
+        self.logged |= values
+
+    def log_metric(self, run_id, key, value, step):
+        self.logged[key] = value
+
+    def close(self):
+        pass
+
+    watch = log_artifact = set_terminated = lambda self, *args: None
+
+
+def test_loggers_get_all_columns(fitted, tmp_path):
+    board, run, client = Recorder(), Recorder(tmp_path), Recorder()
+    loggers = [TensorBoard(board), WandbLogger(run), MlflowLogger(run=client, client=client)]
+    fitted(method="fmw-net", callbacks=loggers)
+    for recorder in (board, run, client):
+        assert COLUMNS | {"fmw_lambda", "learning_rate"} <= set(recorder.logged)
+    assert (tmp_path / "best_model.pth").exists()
+
+
+def test_progress_bar_of_skorch(fitted, capsys):
+    fitted(callbacks=[ProgressBar(detect_notebook=False)])
+    assert "%|" in capsys.readouterr().err
+
+
+def test_rare_updates_leave_no_gap_in_the_history(fitted):
+    history = fitted(method="fmw-net", meta_interval=5, max_epochs=3).history_
+    assert len(history[:, "fmw_lambda"]) == 3
+
+
+def test_weight_change_is_that_of_the_rows(fitted):
+    change = fitted(max_epochs=3).history_[:, "weight_change"]
+    assert np.isnan(change[0])
+    assert np.all(np.array(change[1:]) > 0)
+
+
+def test_scikit_learn_follows_the_epochs_and_can_stop(data):
+    pytest.importorskip("sklearn.callback")
+
+    class Stop:
+        n_tasks = 0
+
+        def setup(self, estimator, context): ...
+        def teardown(self, estimator, context): ...
+        def on_fit_task_begin(self, estimator, context): ...
+
+        def on_fit_task_end(self, estimator, context, *, X=None, fitted_estimator=None):
+            self.n_tasks += 1
+            assert len(fitted_estimator.predict(X)) == len(X)
+            return self.n_tasks == 2
+
+    clf, stop = quick(max_epochs=5), Stop()
+    clf.set_callbacks(stop).fit(data.X, data.y, meta_mask=data.mask)
+    assert clf.n_iter_ == 2
+    assert stop.n_tasks == 3  # two epochs and the fit
+
+
+def test_progress_bar_of_scikit_learn_through_a_search(data):
+    callback = pytest.importorskip("sklearn.callback")
+    pytest.importorskip("rich")
+    search = GridSearchCV(quick(), {"lr": [1e-3]}, cv=2).set_callbacks(callback.ProgressBar())
+    search.fit(data.X, data.y, meta_mask=data.mask)
+    assert search.best_estimator_.n_iter_ == 2
+
+
+def test_function_at_each_epoch(fitted):
+    function = fitted(method=MetaWeightNet.paper(), early_stopping=False).weighting_function_
+    losses = [0.1, 1.0]
+    np.testing.assert_allclose(function.at_epoch(2)(losses), function(losses), rtol=1e-5)
+    assert np.any(function.at_epoch(1)(losses) != function(losses))
+    with pytest.raises(ValueError, match="from 1 to 2, got 3"):
+        function.at_epoch(3)
