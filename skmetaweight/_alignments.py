@@ -41,6 +41,9 @@ from skmetaweight._functional import (
     trainable,
 )
 
+Pair = tuple[Tensor, Tensor]
+"""Something for the weight of the last layer, and for its bias."""
+
 
 def find_head(module: nn.Module, X: Tensor | dict[str, Tensor]) -> nn.Linear | None:
     """Return the linear layer that makes the module's output, or None.
@@ -106,7 +109,7 @@ class LastLayerAlignments:
 
     def __init__(self, decay: float = 0.9) -> None:
         self.decay = decay
-        self._running: Tensor | None = None
+        self._running: Pair | None = None
 
     def __call__(
         self, objective: Objective, module: nn.Module, forward: TrainingPass, meta_batch: Batch
@@ -128,32 +131,34 @@ class LastLayerAlignments:
             deltas, meta_deltas = both[:n], both[n:]
             features, meta_features = features[:n], features[n:]
             meta_loss = forward.meta_loss.detach()
-        direction = self._averaged(meta_deltas.T @ _inputs(objective, meta_features), module)
-        alignments = ((_inputs(objective, features) @ direction.T) * deltas).sum(dim=1)
-        return alignments, meta_loss
+        weight, bias = meta_deltas.T @ meta_features, meta_deltas.sum(dim=0)
+        weight, bias = self._averaged((weight, bias), module)
+        products = features @ weight.T
+        if objective.head is not None and objective.head.bias is not None:
+            products += bias
+        return (products * deltas).sum(dim=1), meta_loss
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return the running mean, once there is one."""
-        return {} if self._running is None else {"running": self._running.clone()}
+        """Return the running means, once there are any."""
+        if self._running is None:
+            return {}
+        return dict(zip(("weight", "bias"), map(torch.clone, self._running), strict=True))
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restore what :meth:`state_dict` returned."""
-        self._running = state["running"].clone() if state else None
+        self._running = (state["weight"].clone(), state["bias"].clone()) if state else None
 
-    def _averaged(self, meta_gradient: Tensor, module: nn.Module) -> Tensor:
+    def _averaged(self, meta_gradient: Pair, module: nn.Module) -> Pair:
         if not module.training:
             return meta_gradient
         if self._running is not None:
-            meta_gradient = torch.lerp(meta_gradient, self._running, self.decay)
+            (weight, bias), (old_weight, old_bias) = meta_gradient, self._running
+            meta_gradient = (
+                torch.lerp(weight, old_weight, self.decay),
+                torch.lerp(bias, old_bias, self.decay),
+            )
         self._running = meta_gradient
         return meta_gradient
-
-
-def _inputs(objective: Objective, features: Tensor) -> Tensor:
-    """Append a one for the bias of the last layer, if it has one."""
-    if objective.head is None or objective.head.bias is None:
-        return features
-    return torch.cat([features, features.new_ones(len(features), 1)], dim=1)
 
 
 class Alignments:

@@ -69,34 +69,39 @@ class Rows(Dataset):
 
     def take(self, index: Tensor) -> Batch:
         """Return the rows at an index of shape (n,), on the device."""
+        return self._pick(index, index)
+
+    def _pick(self, places: Tensor | slice, index: Tensor) -> Batch:
+        """Return rows by their index, or by a slice, which copies nothing from a tensor."""
         if isinstance(self.X, dict):
-            X: Any = {name: self._gather(values, index) for name, values in self.X.items()}
+            X: Any = {name: self._gather(values, places) for name, values in self.X.items()}
         else:
-            X = self._gather(self.X, index)
-        weight = None if self.sample_weight is None else self.sample_weight[index]
-        return Batch(X, self.y[index], index, weight)
+            X = self._gather(self.X, places)
+        weight = None if self.sample_weight is None else self.sample_weight[places]
+        return Batch(X, self.y[places], index, weight)
 
     def chunks(self, size: int) -> Iterator[Batch]:
         """Yield all rows in order."""
         for start in range(0, len(self), size):
             stop = min(start + size, len(self))
-            yield self.take(torch.arange(start, stop, device=self.device))
+            yield self._pick(slice(start, stop), torch.arange(start, stop, device=self.device))
 
     def _place(self, values: Any) -> Any:
         if sp.issparse(values) or isinstance(values, np.memmap):
             return values
         return self._to_tensor(values)
 
-    def _gather(self, values: Any, index: Tensor) -> Tensor:
+    def _gather(self, values: Any, places: Tensor | slice) -> Tensor:
         if isinstance(values, Tensor):
-            return values.index_select(0, index)
-        part = values[index.cpu().numpy()]
+            is_slice = isinstance(places, slice)
+            return values[places] if is_slice else values.index_select(0, places)
+        part = values[places if isinstance(places, slice) else places.cpu().numpy()]
         return self._to_tensor(part.toarray() if sp.issparse(part) else np.ascontiguousarray(part))
 
     def _to_tensor(self, values: Any) -> Tensor:
         if isinstance(values, np.ndarray) and not values.flags.writeable:
             values = values.copy()  # torch has no read-only tensors
-        tensor = torch.as_tensor(values)
+        tensor = torch.as_tensor(values).contiguous()
         if tensor.is_floating_point() or self._cast_integers:
             return tensor.to(self.device, self._dtype)
         return tensor.to(self.device)

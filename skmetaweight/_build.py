@@ -77,6 +77,7 @@ def build_net(
         lookahead_lr=estimator.lookahead_lr,
         lr_schedule="constant" if constant_lr else estimator.lr_schedule,
         keep_best=estimator.early_stopping,
+        show_progress=estimator.show_progress,
         seed=seed,
         optimizer=estimator.optimizer,
         lr=estimator.lr,

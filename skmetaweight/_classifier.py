@@ -111,6 +111,8 @@ class MetaWeightClassifier(HTMLReprMixin, CallbackSupportMixin, ClassifierMixin,
         Makes a fit on the CPU bit-identical. Global random states are neither read nor changed.
     verbose : int, default=0
         1 prints skorch's table.
+    show_progress : bool, default=False
+        Whether a training of more than two seconds shows a bar over its epochs.
     **net_params
         skorch's prefixed parameters: ``module__*``, ``criterion__*``, ``optimizer__*``,
         ``iterator_train__*``, ``callbacks__*``.
@@ -192,6 +194,7 @@ class MetaWeightClassifier(HTMLReprMixin, CallbackSupportMixin, ClassifierMixin,
         "device": [str, torch.device],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
+        "show_progress": ["boolean"],
     }
 
     def __init__(
@@ -222,6 +225,7 @@ class MetaWeightClassifier(HTMLReprMixin, CallbackSupportMixin, ClassifierMixin,
         device: str | torch.device = "auto",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
+        show_progress: bool = False,
         **net_params: Any,
     ) -> None:
         self.module = module
@@ -249,6 +253,7 @@ class MetaWeightClassifier(HTMLReprMixin, CallbackSupportMixin, ClassifierMixin,
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
+        self.show_progress = show_progress
         vars(self).update(net_params)
 
     def fit(

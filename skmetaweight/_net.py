@@ -15,6 +15,7 @@ from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback, EarlyStopping, EpochTimer, LRScheduler, PrintLog
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
 
 from skmetaweight._alignments import find_head
 from skmetaweight._batches import RowBatches, Rows
@@ -27,6 +28,9 @@ from skmetaweight.reweighting import Evaluation, Reweighter, StepResult
 
 EVALUATION_ROWS = 1024
 """Most rows in a forward pass that keeps no graph."""
+
+BAR_DELAY = 2.0
+"""Seconds of training after which a bar is worth showing."""
 
 
 class NonFiniteLossError(ValueError):
@@ -46,6 +50,27 @@ class SkorchLosses(nn.Module):
         return self.criterion(y_pred, y)
 
 
+class EpochBar(Callback):
+    """Shows a bar over the epochs of a training that takes a while."""
+
+    def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Begin at nothing."""
+        n_epochs = net.schedule_.epochs
+        self.bar_ = tqdm(total=n_epochs, unit="epoch", delay=BAR_DELAY, leave=False)
+
+    def on_epoch_end(
+        self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
+    ) -> None:
+        """Go on by an epoch, and tell its meta loss."""
+        self.bar_.set_postfix(meta_loss=f"{net.history[-1, 'meta_loss']:.3f}", refresh=False)
+        self.bar_.update()
+
+    def on_train_end(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Take the bar away."""
+        self.bar_.close()
+        del self.bar_
+
+
 class ReweightedNet(NeuralNetClassifier):
     """A skorch classifier that is trained through a :class:`Reweighter`.
 
@@ -56,7 +81,7 @@ class ReweightedNet(NeuralNetClassifier):
     ----------
     reweighter : Reweighter
         Not a module of skorch's: its own optimiser steps what it learns.
-    meta_share, meta_batch_size, lookahead_lr, lr_schedule, keep_best
+    meta_share, meta_batch_size, lookahead_lr, lr_schedule, keep_best, show_progress
         As in :class:`MetaWeightClassifier`.
     seed : int
         Seeds the order of the rows and of the meta batches.
@@ -73,6 +98,7 @@ class ReweightedNet(NeuralNetClassifier):
         lookahead_lr: float | str,
         lr_schedule: str,
         keep_best: bool,
+        show_progress: bool,
         seed: int,
         **kwargs: Any,
     ) -> None:
@@ -83,12 +109,14 @@ class ReweightedNet(NeuralNetClassifier):
         self.lookahead_lr = lookahead_lr
         self.lr_schedule = lr_schedule
         self.keep_best = keep_best
+        self.show_progress = show_progress
         self.seed = seed
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
         log = PrintLog(keys_ignored=["valid_loss", "learning_rate", "weight_change"])
-        return [("epoch_timer", EpochTimer()), ("print_log", log)]
+        callbacks: list[tuple[str, Callback]] = [("epoch_timer", EpochTimer()), ("print_log", log)]
+        return [*callbacks, ("epoch_bar", EpochBar())] if self.show_progress else callbacks
 
     # Set up ------------------------------------------------------------------------------------
 
@@ -393,12 +421,12 @@ class _Schedule:
         self._groups = net.optimizer_.param_groups
         for group in self._groups:
             group.setdefault("initial_lr", group["lr"])
-        self._epochs = epochs
+        self.epochs = epochs
         self._epoch = 0
 
     def step(self) -> None:
         if self._active:
-            factor = (1 + math.cos(math.pi * self._epoch / self._epochs)) / 2
+            factor = (1 + math.cos(math.pi * self._epoch / self.epochs)) / 2
             for group in self._groups:
                 group["lr"] = group["initial_lr"] * factor
         self._epoch += 1

@@ -97,3 +97,14 @@ def test_function_at_each_epoch(fitted):
     assert np.any(function.at_epoch(1)(losses) != function(losses))
     with pytest.raises(ValueError, match="from 1 to 2, got 3"):
         function.at_epoch(3)
+
+
+def test_long_work_shows_a_bar_if_asked(fitted, capsys, monkeypatch):
+    fitted(show_progress=True)
+    assert "epoch" not in capsys.readouterr().err
+    monkeypatch.setattr("skmetaweight._net.BAR_DELAY", 0.0)
+    clf = fitted(show_progress=True)
+    shown = capsys.readouterr().err
+    assert f"0/{clf.n_iter_}" in shown
+    fitted(show_progress=False)
+    assert "epoch" not in capsys.readouterr().err

@@ -36,8 +36,8 @@ class LearningToReweight(Reweighter):
     bias : float, default=1.0
         :math:`b`: with the memory empty or undecided, rows lean towards being trusted.
     meta_interval : int, default=1
-        Batches between updates of the memory. Without one every batch needs its own alignments
-        and the interval must be 1.
+        Batches between updates of the memory, if all layers are compared. Without a memory every
+        batch needs its own alignments and the interval must be 1.
     alignment_layers : {"last", "all"}, optional
         Layers whose gradients are compared; the last with a memory, all without, if None.
 
@@ -106,7 +106,8 @@ class LearningToReweight(Reweighter):
     ) -> StepResult:
         """Weigh the batch and leave the gradient of its weighted loss in ``.grad``."""
         del lookahead_lr
-        update = update or not self.memory_decay
+        # Alignments of the last layer come with the training pass: the memory gets them always.
+        update = update or not self.memory_decay or self.compares_last_layer
         forward = self._training_pass(module, batch, meta_batch, update=update)
         alignments = meta_grads = meta_loss = None
         if update:

@@ -45,8 +45,9 @@ class MetaWeightNet(FunctionBasedReweighter):
         Decay :math:`\rho` of the alignment memory; 0 for the published function of the loss.
     meta_lr : float, optional
         Step size of :math:`\psi`; 3e-3 with a memory, 1e-3 without, if None.
-    meta_interval : int, default=1
-        Batches between updates.
+    meta_interval : int, optional
+        Batches between updates of :math:`\psi`; 2 with a memory, 1 without, if None. The memory of
+        the last layer's alignments is kept up with every batch.
     normalize : bool, default=True
         Whether weights have mean one over the batch.
     prior : float, default=0.5
@@ -101,7 +102,7 @@ class MetaWeightNet(FunctionBasedReweighter):
             normalize=normalize,
             meta_lr=meta_lr or (3e-3 if memory else 1e-3),
             optimizer=optimizer or partial(torch.optim.Adam, weight_decay=decay, fused=True),
-            meta_interval=meta_interval or 1,
+            meta_interval=meta_interval or (2 if memory else 1),
         )
         self.prior = prior
         self.alignment_layers = alignment_layers or ("last" if memory else "all")
@@ -129,13 +130,17 @@ class MetaWeightNet(FunctionBasedReweighter):
         update: bool = True,
     ) -> StepResult:
         r"""Step :math:`\psi`, then leave the gradient of the newly weighted loss in ``.grad``."""
+        # Alignments of the last layer come with the training pass: the memory gets them always.
+        aligns = bool(self.memory_decay) and (update or self.compares_last_layer)
         forward = self._training_pass(module, batch, meta_batch, update=update)
         inputs = self.batch_inputs(forward.losses, batch)
         meta_loss = meta_grads = None
-        if update and self.memory_decay:
+        if aligns:
             alignments, meta_loss, meta_grads = self.align(module, forward, meta_batch)
             scaled = self.memory.scale(alignments)
-            self.step_weighting(self.network_gradient(self._regularised(inputs, batch, scaled)))
+            if update:
+                regularised = self._regularised(inputs, batch, scaled)
+                self.step_weighting(self.network_gradient(regularised))
             self.memory.remember(batch.index, scaled)
         elif update:
             grads, meta_loss = self.hypergradient(module, forward, inputs, meta_batch, lookahead_lr)
