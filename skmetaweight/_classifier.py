@@ -100,8 +100,7 @@ class MetaWeightClassifier(HTMLReprMixin, CallbackSupportMixin, ClassifierMixin,
         skorch callbacks. The meta set takes the place of skorch's validation set.
     warm_start : bool, default=False
         Whether ``fit`` goes on from the last fit, weighting function and optimisers included.
-    categorical_features : "from_dtype", array-like of bool, int or str, or None, \
-            default="from_dtype"
+    categorical_features : "from_dtype", None or array-like, default="from_dtype"
         Columns that hold categories, for the default network: a mask, indices or names.
         "from_dtype" takes the columns of a DataFrame that hold categories, text or booleans; None
         takes none.
@@ -395,7 +394,8 @@ class MetaWeightClassifier(HTMLReprMixin, CallbackSupportMixin, ClassifierMixin,
         return self
 
     def _keep_results(self, net: ReweightedNet, data: FitData, rows: Rows) -> None:
-        evaluation = net.evaluation(rows, is_training_set=True)
+        judged = net.evaluate(rows)
+        evaluation = net.evaluation(rows, judged.losses, is_training_set=True)
         reweighter = net.reweighter_
         weights = reweighter.calibrate(evaluation)
         try:
@@ -413,7 +413,7 @@ class MetaWeightClassifier(HTMLReprMixin, CallbackSupportMixin, ClassifierMixin,
         self.meta_indices_ = data.meta_indices
         self.sample_weights_ = np.ones(len(data.train_indices) + len(data.meta_indices))
         self.sample_weights_[data.train_indices] = weights.cpu().numpy()
-        self._label_quality = judge(net, data, rows, net.meta_rows_, self.sample_weights_)
+        self._label_quality = judge(net, data, judged, self.sample_weights_)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")
@@ -478,7 +478,8 @@ class MetaWeightClassifier(HTMLReprMixin, CallbackSupportMixin, ClassifierMixin,
         X = check_X(self, X)
         check_lengths(X, labels, "X", "y")
         rows = self.net_.make_rows(X, labels)
-        evaluation = self.net_.evaluation(rows, is_training_set=False)
+        losses = self.net_.evaluate(rows).losses
+        evaluation = self.net_.evaluation(rows, losses, is_training_set=False)
         return self.net_.reweighter_.weigh(evaluation).cpu().numpy()
 
     def label_quality(self) -> pd.DataFrame:

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmetaweight._batches import Rows
-
 if TYPE_CHECKING:
     import pandas as pd
 
-    from skmetaweight._net import ReweightedNet
+    from skmetaweight._net import Judgement, ReweightedNet
     from skmetaweight._validation import FitData
 
 
@@ -79,23 +77,19 @@ class LabelQuality:
 
 
 def judge(
-    net: ReweightedNet, data: FitData, rows: Rows, meta_rows: Rows, weights: NDArray[Any]
+    net: ReweightedNet, data: FitData, judged: Judgement, weights: NDArray[Any]
 ) -> LabelQuality:
-    """Let the fitted net judge the labels of the rows of X, whose weights are given."""
+    """Gather what the fitted net says of the labels of the rows of X, whose weights are given."""
     n_rows = len(weights)
     given, predicted = (np.empty(n_rows, dtype=np.int32) for _ in range(2))
     p_given = np.empty(n_rows)
-    parts = [(rows, data.train_indices)]
+    parts = [(data.train, judged, data.train_indices)]
     if len(data.meta_indices):  # else the trusted rows are no rows of X
-        parts.append((meta_rows, data.meta_indices))
-    for part, places in parts:
-        given[places] = part.y.cpu().numpy()
-        start = 0
-        for chunk in net.probability_chunks(part):
-            here = places[start : start + len(chunk)]
-            start += len(chunk)
-            predicted[here] = chunk.argmax(dim=1).numpy()
-            p_given[here] = chunk.numpy()[np.arange(len(chunk)), given[here]]
+        parts.append((data.meta, net.evaluate(net.meta_rows_), data.meta_indices))
+    for rows, seen, places in parts:
+        given[places] = rows.y
+        predicted[places] = seen.predicted.cpu().numpy()
+        p_given[places] = seen.p_given.cpu().numpy()
     trusted = np.zeros(n_rows, dtype=bool)
     trusted[data.meta_indices] = True
     return LabelQuality(data.classes, given, predicted, p_given, weights, trusted)

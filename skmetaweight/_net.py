@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -48,6 +47,14 @@ class SkorchLosses(nn.Module):
         if isinstance(self.criterion, nn.NLLLoss):
             y_pred = torch.log(y_pred + torch.finfo(y_pred.dtype).eps)
         return self.criterion(y_pred, y)
+
+
+class Judgement(NamedTuple):
+    """What the fitted classifier makes of labelled rows; each of shape (n,)."""
+
+    losses: Tensor
+    predicted: Tensor
+    p_given: Tensor
 
 
 class EpochBar(Callback):
@@ -335,8 +342,8 @@ class ReweightedNet(NeuralNetClassifier):
             )
 
     def _record_meta_loss(self) -> None:
-        losses, labels = self.evaluate(self.meta_rows_)
-        meta_loss = self.objective_.meta_loss(losses, labels).item()
+        losses = self.evaluate(self.meta_rows_).losses
+        meta_loss = self.objective_.meta_loss(losses, self.meta_rows_.y).item()
         self._check_finite("meta loss", meta_loss)
         best, best_epoch, state = self.best_
         epoch = len(self.history)
@@ -356,19 +363,23 @@ class ReweightedNet(NeuralNetClassifier):
     # Evaluation --------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def evaluate(self, rows: Rows) -> tuple[Tensor, Tensor]:
-        """Return the per-sample losses of rows in evaluation mode, and their labels."""
+    def evaluate(self, rows: Rows) -> Judgement:
+        """Judge labelled rows in evaluation mode, in one pass over them."""
         self.module_.eval()
-        losses = [
-            self.losses_(self.outputs(batch.X), batch.y) for batch in rows.chunks(EVALUATION_ROWS)
-        ]
-        return torch.cat(losses), rows.y
+        to_probabilities = self._get_predict_nonlinearity()
+        parts = []
+        for batch in rows.chunks(EVALUATION_ROWS):
+            outputs = self.outputs(batch.X)
+            probabilities = to_probabilities(outputs.double())
+            p_given = probabilities.gather(1, batch.y[:, None]).squeeze(1)
+            losses = self.losses_(outputs, batch.y)
+            parts.append((losses, probabilities.argmax(dim=1), p_given))
+        return Judgement(*map(torch.cat, zip(*parts, strict=True)))
 
-    def evaluation(self, rows: Rows, *, is_training_set: bool) -> Evaluation:
-        """Describe labelled rows to the reweighter."""
-        losses, labels = self.evaluate(rows)
+    def evaluation(self, rows: Rows, losses: Tensor, *, is_training_set: bool) -> Evaluation:
+        """Describe labelled rows, with their losses, to the reweighter."""
         index = torch.arange(len(rows), device=losses.device) if is_training_set else None
-        return Evaluation(losses, labels, index, lambda: self._alignments(rows))
+        return Evaluation(losses, rows.y, index, lambda: self._alignments(rows))
 
     def _alignments(self, rows: Rows) -> Tensor:
         """Alignments of rows with the whole meta set, in evaluation mode."""
@@ -382,17 +393,14 @@ class ReweightedNet(NeuralNetClassifier):
             parts.append(self.reweighter_.align(self.module_, forward, meta_batch)[0])
         return torch.cat(parts)
 
+    @torch.no_grad()
     def probabilities(self, rows: Rows) -> np.ndarray:
         """Return class probabilities of shape (n, n_classes), in float64."""
-        return np.concatenate([part.numpy() for part in self.probability_chunks(rows)])
-
-    @torch.no_grad()
-    def probability_chunks(self, rows: Rows) -> Iterator[Tensor]:
-        """Yield class probabilities of some rows at a time, on the CPU."""
         self.module_.eval()
         to_probabilities = self._get_predict_nonlinearity()
-        for batch in rows.chunks(max(self.batch_size, 1024)):
-            yield to_probabilities(self.outputs(batch.X).cpu().double())
+        chunks = rows.chunks(max(self.batch_size, 1024))
+        parts = [to_probabilities(self.outputs(batch.X).cpu().double()) for batch in chunks]
+        return torch.cat(parts).numpy()
 
     def _get_predict_nonlinearity(self) -> Any:
         """Take outputs as logits, except those of NLLLoss, which skorch takes as probabilities."""

@@ -478,12 +478,12 @@ def test_epoch_with_the_lowest_meta_loss_is_kept(method: str, data: Data) -> Non
     meta_losses = clf.history_[:, "meta_loss"]
     assert clf.best_epoch_ == 1 + np.argmin(meta_losses)
     assert clf.best_epoch_ <= 5 < clf.n_iter_ == 8
-    losses, _ = clf.net_.evaluate(clf.net_.meta_rows_)
+    losses = clf.net_.evaluate(clf.net_.meta_rows_).losses
     assert losses.mean().item() == pytest.approx(min(meta_losses), rel=1e-6)
 
     last = clone(clf).set_params(early_stopping=False).fit(data.X, data.y, meta_mask=data.mask)
     assert last.best_epoch_ == 8
-    losses, _ = last.net_.evaluate(last.net_.meta_rows_)
+    losses = last.net_.evaluate(last.net_.meta_rows_).losses
     assert losses.mean().item() == pytest.approx(meta_losses[-1], rel=1e-6)
 
 
