@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from skmetaweight._alignments import find_head
 from skmetaweight._batches import RowBatches, Rows
 from skmetaweight._epoch import EpochLog
 from skmetaweight._functional import Batch, Objective
+from skmetaweight._last_layer import find_head
 from skmetaweight._meta_set import MetaBatches
 from skmetaweight._tasks import FitTasks, StopFit
 from skmetaweight._weighting import WeightingFunction

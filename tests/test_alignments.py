@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from skmetaweight._alignments import Alignments, LastLayerAlignments, find_head
+from skmetaweight._alignments import Alignments
 from skmetaweight._functional import Batch, Objective, trainable
+from skmetaweight._last_layer import LastLayerAlignments, find_head
 from tests._reference import cross_entropy, gradients, per_sample_alignments, stacked
 from tests.reweighting._cases import (
     APPROXIMATE_MODULE_CASES,

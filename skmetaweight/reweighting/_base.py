@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skmetaweight._alignments import Alignments, LastLayerAlignments
+from skmetaweight._alignments import Alignments
 from skmetaweight._functional import (
     Batch,
     Objective,
@@ -23,6 +23,7 @@ from skmetaweight._functional import (
     sample_mean,
     trainable,
 )
+from skmetaweight._last_layer import LastLayerAlignments
 
 
 @dataclass(frozen=True)
