@@ -73,6 +73,10 @@ class MetaWeightNet(FunctionBasedReweighter):
     all collapse to zero. One of the released scripts divides by their sum as well, which is the
     same loss. ``normalize=False`` divides by n.
 
+    NOTE[DIFF]: the classifier's ``lookahead_lr`` is 0.1. As published the virtual step has the size
+    of the learning rate, which is meant for SGD: that of Adam, 1e-3, is too small to tell weights
+    apart.
+
     NOTE[DIFF]: the memory, the prior and the hidden width of 32 that goes with them are ours.
     """
 
