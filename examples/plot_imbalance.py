@@ -105,8 +105,7 @@ print_table()
 # gains little over ``uniform``, which trains on the checked rows as well: a loss says little about
 # the class. The remembered alignments of ``mw-net`` tell rare classes from others far better.
 # None of the gains is larger than a point on this task, and ``fmw-net`` learns the opposite: its
-# weight of the smallest class falls. Its value function compares losses before and after a step,
-# which rare classes hardly move.
+# weight of the smallest class falls.
 
 NAMES = {"mw-net, loss only": "MW-Net, loss only", "mw-net": "MW-Net", "fmw-net": "FMW-Net"}
 
