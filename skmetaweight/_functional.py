@@ -106,8 +106,11 @@ class Objective:
             losses = losses * self.meta_class_weight[y]
         return losses.mean()
 
+    def weighted_loss(self, forward: TrainingPass, weights: Tensor) -> Tensor:
+        return sample_mean(weights * forward.losses, forward.rows[0].sample_weight)
+
     def training_loss(self, forward: TrainingPass, weights: Tensor) -> Tensor:
-        loss = sample_mean(weights * forward.losses, forward.rows[0].sample_weight)
+        loss = self.weighted_loss(forward, weights)
         if forward.meta_loss is not None:
             loss = (1 - self.meta_share) * loss + self.meta_share * forward.meta_loss
         return loss

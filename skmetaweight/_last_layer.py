@@ -71,8 +71,6 @@ class LastLayerAlignments:
         Decay of the running means; 0 for the meta batch alone.
     """
 
-    mode = "last-layer"
-
     def __init__(self, decay: float = 0.9) -> None:
         self.decay = decay
         self._running: Pair | None = None

@@ -237,15 +237,15 @@ class Reweighter(ABC):
 
         A meta gradient that is already known spares its part of the backward pass.
         """
-        loss = self.objective.training_loss(forward, weights)
         if shared_meta_gradient is None or forward.meta_loss is None:
+            loss = self.objective.training_loss(forward, weights)
             loss.backward()
             return loss.detach()
         share = self.objective.meta_share
-        weighted = sample_mean(weights * forward.losses, forward.rows[0].sample_weight)
-        ((1 - share) * weighted).backward()
+        own = (1 - share) * self.objective.weighted_loss(forward, weights)
+        own.backward()
         accumulate(trainable(module), shared_meta_gradient, share)
-        return loss.detach()
+        return (own + share * forward.meta_loss).detach()
 
 
 def tiny(like: Tensor) -> float:

@@ -121,7 +121,7 @@ class FastMetaWeightNet(FunctionBasedReweighter):
         weights = self.scaled(self.network(self.batch_inputs(losses, batch)), batch)
         meta_loss, diagnostics = None, {}
         if update:
-            loss = sample_mean(weights.detach() * forward.losses, batch.sample_weight)
+            loss = self.objective.weighted_loss(forward, weights.detach())
             q_theta = gradient(loss, params, retain_graph=forward.meta_loss is not None)
             q_psi = self._value_gradient(module, params, forward, weights, q_theta, lookahead_lr)
             meta_grads, meta_loss = self._meta_gradient_at_params(module, forward, meta_batch)
