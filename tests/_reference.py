@@ -211,17 +211,17 @@ class MemoryMetaWeightNetReference(Reference):
         inputs = torch.stack(columns, dim=1)
         if self.class_aware:
             inputs = torch.cat([inputs, one_hot(batch.y, self.n_classes)], dim=1)
+        weights = self.mean_one(self.network(inputs), batch)
         if update:
             direction = self.meta_direction(module, params, meta_loss, meta_batch)
             scaled = self.memory.scale(per_sample_alignments(losses, params, direction))
-            weights = self.mean_one(self.network(inputs), batch)
             objective = -self.weighted_mean(scaled * weights, batch)
             objective = objective + self.prior * self.weighted_mean((weights - 1) ** 2, batch)
             self.optimizer.zero_grad()
             objective.backward()
             self.optimizer.step()
             self.memory.remember(batch, scaled)
-        weights = self.mean_one(self.network(inputs), batch).detach()
+        weights = weights.detach()
         self.training_loss(losses, meta_loss, weights, batch).backward()
         return weights
 

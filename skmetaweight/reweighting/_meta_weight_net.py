@@ -133,24 +133,22 @@ class MetaWeightNet(FunctionBasedReweighter):
         *,
         update: bool = True,
     ) -> StepResult:
-        r"""Step :math:`\psi`, then leave the gradient of the newly weighted loss in ``.grad``."""
-        # Alignments of the last layer come with the training pass: the memory gets them always.
-        aligns = bool(self.memory_decay) and (update or self.compares_last_layer)
+        r"""Leave the gradient of the weighted loss in ``.grad``, and step :math:`\psi` if asked."""
         forward = self._training_pass(module, batch, meta_batch, update=update)
         inputs = self.batch_inputs(forward.losses, batch)
         meta_loss = meta_grads = None
-        if aligns:
+        # Alignments of the last layer come with the training pass: the memory gets them always.
+        if self.memory_decay and (update or self.compares_last_layer):
             alignments, meta_loss, meta_grads = self.align(module, forward, meta_batch)
-            scaled = self.memory.scale(alignments)
+            weights = self._weights_by_memory(inputs, batch, alignments, update=update)
+        else:
             if update:
-                regularised = self._regularised(inputs, batch, scaled)
-                self.step_weighting(self.network_gradient(regularised))
-            self.memory.remember(batch.index, scaled)
-        elif update:
-            grads, meta_loss = self.hypergradient(module, forward, inputs, meta_batch, lookahead_lr)
-            self.step_weighting(grads)
-        with torch.no_grad():
-            weights = self.scaled(self.network(inputs), batch)
+                grads, meta_loss = self.hypergradient(
+                    module, forward, inputs, meta_batch, lookahead_lr
+                )
+                self.step_weighting(grads)
+            with torch.no_grad():
+                weights = self.scaled(self.network(inputs), batch)
         loss = self._fill_gradients(module, forward, weights, meta_grads)
         return StepResult(loss, forward.y_pred, forward.losses.detach(), weights, meta_loss)
 
@@ -175,7 +173,16 @@ class MetaWeightNet(FunctionBasedReweighter):
         surrogate = -alpha * sample_mean(alignments * weights, batch.sample_weight)
         return self.network_gradient(surrogate), meta_loss
 
-    def _regularised(self, inputs: Tensor, batch: Batch, scaled: Tensor) -> Tensor:
-        weights = self.scaled(self.network(inputs), batch)
-        spread = sample_mean((weights - 1).square(), batch.sample_weight)
-        return self.prior * spread - sample_mean(scaled * weights, batch.sample_weight)
+    def _weights_by_memory(
+        self, inputs: Tensor, batch: Batch, alignments: Tensor, *, update: bool
+    ) -> Tensor:
+        r"""Weigh by the memory as it was before the batch, from which :math:`\psi` then learns."""
+        scaled = self.memory.scale(alignments)
+        with torch.set_grad_enabled(update):
+            weights = self.scaled(self.network(inputs), batch)
+            if update:
+                spread = sample_mean((weights - 1).square(), batch.sample_weight)
+                gain = sample_mean(scaled * weights, batch.sample_weight)
+                self.step_weighting(self.network_gradient(self.prior * spread - gain))
+        self.memory.remember(batch.index, scaled)
+        return weights.detach()
