@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class MetaWeightClassifier(HTMLReprMixin, CallbackSupportMixin, ClassifierMixin, NetParamsMixin):
+class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
+    HTMLReprMixin, CallbackSupportMixin, ClassifierMixin, NetParamsMixin
+):
     r"""A neural network that learns from a few trusted rows how much every other row counts.
 
     Each batch of training rows is weighted by what is known of its effect on the loss of the
@@ -104,6 +106,9 @@ class MetaWeightClassifier(HTMLReprMixin, CallbackSupportMixin, ClassifierMixin,
         Columns that hold categories, for the default network: a mask, indices or names.
         "from_dtype" takes the columns of a DataFrame that hold categories, text or booleans; None
         takes none.
+    numeric_scaling : {"standardize", "quantile"}, default="standardize"
+        What the default network does to numbers first. "quantile" makes each column normal by
+        scikit-learn's QuantileTransformer, for long tails and outliers.
     device : str or torch.device, default="auto"
         "auto" takes CUDA, then MPS, then the CPU.
     random_state : int, RandomState or None, default=None
@@ -131,7 +136,8 @@ class MetaWeightClassifier(HTMLReprMixin, CallbackSupportMixin, ClassifierMixin,
         The skorch net.
     history_ : skorch.history.History
         Per epoch: train_loss, meta_loss, mean_weight, effective_sample_size, share_distrusted
-        (weights below half the mean), learning_rate.
+        (weights below half the mean), fmw_lambda for FMW-Net, and learning_rate; learning_rate_1
+        and so on if ``optimizer__param_groups`` adds parameter groups.
     n_iter_ : int
         Epochs run in all.
     best_epoch_ : int
@@ -190,6 +196,7 @@ class MetaWeightClassifier(HTMLReprMixin, CallbackSupportMixin, ClassifierMixin,
         "callbacks": "no_validation",
         "warm_start": ["boolean"],
         "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
+        "numeric_scaling": [StrOptions({"standardize", "quantile"})],
         "device": [str, torch.device],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -221,6 +228,7 @@ class MetaWeightClassifier(HTMLReprMixin, CallbackSupportMixin, ClassifierMixin,
         callbacks: Any = None,
         warm_start: bool = False,
         categorical_features: Any = "from_dtype",
+        numeric_scaling: str = "standardize",
         device: str | torch.device = "auto",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
@@ -249,6 +257,7 @@ class MetaWeightClassifier(HTMLReprMixin, CallbackSupportMixin, ClassifierMixin,
         self.callbacks = callbacks
         self.warm_start = warm_start
         self.categorical_features = categorical_features
+        self.numeric_scaling = numeric_scaling
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
@@ -525,7 +534,7 @@ class MetaWeightClassifier(HTMLReprMixin, CallbackSupportMixin, ClassifierMixin,
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = self.numeric_scaling == "standardize"
         tags.input_tags.allow_nan = self.module is None
         tags.input_tags.categorical = self.module is None and self.categorical_features is not None
         return tags

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.impute import SimpleImputer
-from sklearn.preprocessing import OrdinalEncoder
+from sklearn.preprocessing import OrdinalEncoder, QuantileTransformer
 from sklearn.utils import _safe_indexing, assert_all_finite, check_array
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils.validation import validate_data
@@ -47,12 +47,15 @@ class Table:
         Those of the number columns that hold any number in the training rows.
     imputer : SimpleImputer, optional
         Of these columns; None if neither it nor an encoder has anything to do.
+    scaler : QuantileTransformer, optional
+        Of these columns, before the imputer.
     encoder : OrdinalEncoder, optional
     """
 
     categorical: tuple[int, ...] = ()
     observed: NDArray[np.intp] | None = None
     imputer: Any = None
+    scaler: Any = None
     encoder: Any = None
 
     @property
@@ -90,34 +93,56 @@ class Table:
             return numbers[:, :0]
         if len(self.observed) < numbers.shape[1]:
             numbers = numbers[:, self.observed]
+        if self.scaler is not None:
+            numbers = self.scaler.transform(numbers)
         return self.imputer.transform(numbers).astype(np.float32, copy=False)
 
     def _codes(self, categories: NDArray[Any]) -> NDArray[np.float32]:
         return self.encoder.transform(categories) + 2
 
 
-def fit_table(categorical: tuple[int, ...], X_train: Any, X_meta: Any) -> Table:
-    """Learn means and categories from the training rows alone.
+def fit_table(
+    categorical: tuple[int, ...], X_train: Any, X_meta: Any, *, quantiles: bool = False
+) -> Table:
+    """Learn means, quantiles if wanted, and categories from the training rows alone.
 
     The trusted rows only tell whether any number is missing at all.
 
     Raises
     ------
     ValueError
-        If no column has a value, or a column mixes categories of several types.
+        If no column has a value, a column mixes categories of several types, or quantiles are
+        wanted of a sparse matrix.
     """
-    if not categorical and not (has_missing(X_train) or has_missing(X_meta)):
+    if not (categorical or quantiles or has_missing(X_train) or has_missing(X_meta)):
         return Table()
+    if issparse(X_train) and quantiles:
+        raise ValueError(
+            "Input X is sparse: numeric_scaling='quantile' would make its zeros something else. "
+            "Pass it dense, or numeric_scaling='standardize'."
+        )
     if issparse(X_train):
         raise ValueError("Input X_meta contains NaN: a sparse X shows nothing to put in its place.")
     numbers = X_train.numbers if isinstance(X_train, Mixed) else X_train
     observed = np.flatnonzero(~np.isnan(numbers).all(axis=0))
     if not len(observed) and not categorical:
         raise ValueError("Input X contains NaN only: no column has a number in a training row.")
-    imputer = None
+    scaler = imputer = None
     if len(observed):
-        imputer = SimpleImputer(add_indicator=True).fit(numbers[:, observed])
-    return Table(categorical, observed, imputer, _fit_encoder(X_train) if categorical else None)
+        numbers = numbers[:, observed]
+        if quantiles:
+            scaler = _quantile_transformer(len(numbers)).fit(numbers)
+            numbers = scaler.transform(numbers)
+        imputer = SimpleImputer(add_indicator=True).fit(numbers)
+    encoder = _fit_encoder(X_train) if categorical else None
+    return Table(categorical, observed, imputer, scaler, encoder)
+
+
+def _quantile_transformer(n_rows: int) -> Any:
+    every_row: Any = None  # a subsample would need a random state
+    return QuantileTransformer(
+        n_quantiles=min(1000, n_rows), output_distribution="normal", subsample=every_row
+    )
 
 
 def _fit_encoder(X_train: Mixed) -> Any:

@@ -82,6 +82,11 @@ def _unfitted_table(estimator: Any, X: Any) -> Table | None:
     given = estimator.categorical_features
     if estimator.module is None:
         return Table() if _is_dict(X) else Table(categorical_columns(X, given))
+    if estimator.numeric_scaling != "standardize":
+        raise ValueError(
+            f"numeric_scaling={estimator.numeric_scaling!r} is for the default network: a module "
+            "of your own gets X as it is. Transform X before, or pass module=None."
+        )
     if given is not None and not isinstance(given, str):
         raise ValueError(
             "categorical_features are for the default network: a module of your own gets X as it "
@@ -161,9 +166,14 @@ def encode(y: NDArray[Any], classes: NDArray[Any], name: str) -> NDArray[Any]:
     """
     unknown = np.setdiff1d(y, classes)
     if unknown.size:
+        advice = (
+            "If a meta-estimator recodes y, mark the trusted rows with meta_mask instead"
+            if name == "y_meta"
+            else "All labels must be known from the first call: see classes of partial_fit"
+        )
         raise ValueError(
             f"{name} has labels {unknown.tolist()} that are not among the classes "
-            f"{classes.tolist()}."
+            f"{classes.tolist()}. {advice}."
         )
     encoder = LabelEncoder()
     encoder.classes_ = classes
@@ -240,7 +250,10 @@ def check_fit_data(
         train, meta = rows.take(train_indices), rows.take(meta_indices)._replace(sample_weight=None)
     _check_sizes(train, meta)
     if not resume:
-        estimator._table = table and fit_table(table.categorical, train.X, meta.X)
+        quantiles = estimator.numeric_scaling == "quantile"
+        estimator._table = table and fit_table(
+            table.categorical, train.X, meta.X, quantiles=quantiles
+        )
     train = train._replace(X=_encode_X(estimator, train.X))
     meta = meta._replace(X=_encode_X(estimator, meta.X))
     train = train.with_mean_weight_one()

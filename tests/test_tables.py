@@ -14,6 +14,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
+from sklearn.preprocessing import QuantileTransformer
 from sklearn.utils import get_tags
 
 from skmetaweight import MetaWeightClassifier, TabularMLP
@@ -189,6 +190,8 @@ def test_statistics_depend_on_training_rows_only() -> None:
         clf._table.encoder.categories_, changed._table.encoder.categories_, strict=True
     ):
         assert list(map(str, a)) == list(map(str, b))
+    a, b = (fit(X, numeric_scaling="quantile")._table.scaler for X in (FRAME, other))
+    np.testing.assert_array_equal(a.quantiles_, b.quantiles_)
     before = pickle.dumps(clf)
     clf.predict(other)
     clf.compute_sample_weight(other, Y)
@@ -245,6 +248,35 @@ def test_categories_that_are_all_missing() -> None:
 def test_constant_column(value: Any) -> None:
     X = with_column("income", value)
     assert np.isfinite(fit(X).predict_proba(X)).all()
+
+
+# ------------------------------------------------------------------ quantiles
+
+
+def test_quantiles_make_numbers_normal_whatever_their_scale() -> None:
+    bent = FRAME.assign(age=np.exp(FRAME.age / 5.0), hours=FRAME.hours**5)
+    clf, expected = (fit(X, numeric_scaling="quantile") for X in (bent, FRAME))
+    np.testing.assert_allclose(clf.predict_proba(bent), expected.predict_proba(FRAME), atol=1e-3)
+    matrix = clf._table.encode(read_table(clf, bent[~MASK], (1, 3, 4), reset=False))
+    scaler = QuantileTransformer(n_quantiles=len(matrix), output_distribution="normal")
+    numbers = bent[~MASK][["age", "income", "hours"]].astype(np.float32)
+    transformed = scaler.fit_transform(numbers)
+    missing = np.isnan(transformed[:, 1])
+    np.testing.assert_allclose(matrix[~missing, :3], transformed[~missing], atol=1e-5)
+    np.testing.assert_allclose(matrix[missing, 1], np.nanmean(transformed[:, 1]), atol=1e-5)
+    np.testing.assert_array_equal(matrix[:, 3], missing)
+
+
+def test_quantiles_of_plain_numbers() -> None:
+    X = FRAME[["age", "hours"]].to_numpy(dtype=float)
+    kept = X.copy()
+    clf = fit(X, numeric_scaling="quantile")
+    lacking = np.where(np.arange(N)[:, None] == 3, np.nan, X)
+    assert np.isfinite(clf.predict_proba(lacking)).all()
+    far = clf.predict_proba([[1e9, -1e9], [90.0, 0.0]])
+    np.testing.assert_array_equal(far[0], far[1])
+    np.testing.assert_array_equal(X, kept)
+    np.testing.assert_array_equal(clf.predict_proba(sp.csr_array(X)), clf.predict_proba(X))
 
 
 # ------------------------------------------------------------------ categories
@@ -355,6 +387,17 @@ BAD = {
         "X has no column names",
     ),
     "sparse": (sp.csr_array(np.eye(N)), {"categorical_features": [1]}, "pass it dense"),
+    "scaling": (FRAME, {"numeric_scaling": "log"}, "numeric_scaling.*quantile.*'log'"),
+    "quantiles of sparse rows": (
+        sp.csr_array(np.eye(N)),
+        {"numeric_scaling": "quantile"},
+        "Input X is sparse.*Pass it dense",
+    ),
+    "quantiles for an own module": (
+        FRAME,
+        {"module": Linear, "numeric_scaling": "quantile"},
+        "numeric_scaling='quantile' is for the default network",
+    ),
     "own module": (
         FRAME,
         {"module": Linear, "categorical_features": [1]},
@@ -407,6 +450,8 @@ def test_tags() -> None:
     assert tags() == (True, True)
     assert tags(categorical_features=None) == (True, False)
     assert tags(module=Linear) == (False, False)
+    assert get_tags(MetaWeightClassifier()).input_tags.sparse
+    assert not get_tags(MetaWeightClassifier(numeric_scaling="quantile")).input_tags.sparse
 
 
 def test_copies() -> None:

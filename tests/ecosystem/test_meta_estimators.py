@@ -91,8 +91,15 @@ def test_voting_encodes_labels_but_not_those_of_the_meta_set(data: Data) -> None
 def test_one_vs_rest_with_the_mask(data: Data) -> None:
     clf = OneVsRestClassifier(quick()).fit(data.X, data.y, meta_mask=data.mask)
     assert [inner.meta_indices_.size for inner in clf.estimators_] == [18, 18, 18]
-    with pytest.raises(ValueError, match=r"y_meta has labels \[2\].*not among the classes"):
+    with pytest.raises(ValueError, match=r"y_meta has labels \[2\].*not among.*meta_mask instead"):
         clf.fit(data.X, data.y, X_meta=data.X_meta, y_meta=data.y_meta)
+
+
+def test_one_vs_rest_passes_the_mask_to_partial_fit(data: Data) -> None:
+    clf = OneVsRestClassifier(quick())
+    for _ in range(2):
+        clf.partial_fit(data.X, data.y, classes=[0, 1, 2], meta_mask=data.mask)
+    assert [(inner.n_iter_, inner.meta_indices_.size) for inner in clf.estimators_] == [(2, 18)] * 3
 
 
 def test_threshold_tuned_on_trusted_rows(data: Data) -> None:
