@@ -270,7 +270,8 @@ class ReweightedNet(NeuralNetClassifier):
             log.write_batches(self.history)
         self._check_finite("training loss", log.write_epoch(self.history))
         self.snapshots_.append(log.snapshot(self.reweighter_))
-        self.history.record("learning_rate", float(self.optimizer_.param_groups[0]["lr"]))
+        for i, group in enumerate(self.optimizer_.param_groups):
+            self.history.record(f"learning_rate_{i}" if i else "learning_rate", float(group["lr"]))
 
     def train_step(self, batch: Batch, **fit_params: Any) -> StepResult:
         """Let the reweighter fill the gradients, then step the parameters."""

@@ -171,6 +171,13 @@ def test_scheduler_replaces_the_cosine_schedule(fitted: Fitted) -> None:
     assert clf.history_[:, "learning_rate"] == [0.01, 0.01, 0.01]
 
 
+def test_learning_rate_of_each_parameter_group(fitted: Fitted) -> None:
+    groups = [("layers.*.bias", {"lr": 0.1})]
+    history = fitted(max_epochs=2, lr=0.01, optimizer__param_groups=groups).history_
+    np.testing.assert_allclose(history[:, "learning_rate"], [0.1, 0.05])
+    np.testing.assert_allclose(history[:, "learning_rate_1"], [0.01, 0.005])
+
+
 def test_scheduler_that_steps_every_batch(fitted: Fitted) -> None:
     scheduler = LRScheduler(
         torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.5, step_every="batch"
