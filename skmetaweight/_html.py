@@ -19,7 +19,18 @@ MAX_CURVES = 12
 """More classes than these get one curve, of their mean."""
 
 
-class HTMLReprMixin:
+class DocLinkMixin:
+    """Links scikit-learn's HTML representation to the page of the class, if there is a site."""
+
+    _doc_link_module = "skmetaweight"
+
+    @property
+    def _doc_link_template(self) -> str:
+        site = documentation_site()
+        return f"{site}/generated/{{estimator_module}}.{{estimator_name}}.html" if site else ""
+
+
+class HTMLReprMixin(DocLinkMixin):
     """Adds a picture of a fitted classifier to scikit-learn's HTML representation.
 
     Whatever comes from data or parameters is escaped; there is no script of its own.
@@ -36,12 +47,6 @@ class HTMLReprMixin:
         if "text/html" in bundle:
             bundle["text/html"] = self._html_repr()
         return bundle
-
-    def _get_doc_link(self) -> str:
-        """Return the page of the class, if this is the package's and its metadata name a site."""
-        module, name = type(self).__module__, type(self).__name__
-        site = documentation_site() if module.startswith("skmetaweight.") else ""
-        return f"{site}/generated/skmetaweight.{name}.html" if site else ""
 
 
 @cache

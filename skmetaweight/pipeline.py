@@ -8,10 +8,12 @@ from sklearn import config_context
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.metadata_routing import get_routing_for_object
 
+from skmetaweight._html import DocLinkMixin
+
 __all__ = ["MetaPipeline", "make_meta_pipeline"]
 
 
-class MetaPipeline(Pipeline):
+class MetaPipeline(DocLinkMixin, Pipeline):  # pyright: ignore[reportIncompatibleMethodOverride]
     """A scikit-learn Pipeline that never fits its last step to a meta set it has not transformed.
 
     Its ``fit`` enables metadata routing for itself, without which ``transform_input`` does

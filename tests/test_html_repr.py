@@ -1,8 +1,14 @@
 """The HTML representation: a picture once there is something to show, and nothing unescaped."""
 
+import re
+from email.message import Message
+
 import numpy as np
+import pandas as pd
 import pytest
 
+from skmetaweight import _html
+from skmetaweight.pipeline import make_meta_pipeline
 from tests.conftest import quick
 
 EVIL = "<script>alert(1)</script>"
@@ -21,3 +27,50 @@ def test_names_from_data_are_escaped(weighting, data):
     clf = quick(weighting=weighting).fit(data.X, labels, meta_mask=data.mask)
     bundle = clf._repr_mimebundle_()
     assert EVIL not in bundle["text/html"]
+
+
+def test_names_of_columns_and_parameters_are_escaped(data):
+    X = pd.DataFrame(data.X, columns=[EVIL, "b", "c", "d"])
+    labels = np.array([EVIL, "b", "c"])[data.y]
+    clf = quick(categorical_features=[EVIL], class_weight={EVIL: 2.0, "b": 1.0, "c": 1.0})
+    assert EVIL not in clf._repr_html_()
+    assert EVIL not in clf.fit(X, labels, meta_mask=data.mask)._repr_html_()
+    assert EVIL not in make_meta_pipeline(clf)._repr_html_()
+
+
+def pages_linked_to(estimator):
+    links = re.findall(r'href="(https?:[^"#]*)', estimator._repr_html_())
+    return {link for link in links if "scikit-learn.org" not in link}
+
+
+@pytest.fixture
+def site(monkeypatch):
+    """Stand in for the address that the package's metadata may give."""
+    _html.documentation_site.cache_clear()
+
+    def publish(url):
+        about = Message()
+        about["Project-URL"] = "Source, https://example.org/source"
+        about["Project-URL"] = f"Documentation, {url}"
+        monkeypatch.setattr(_html, "metadata", {"skmetaweight": about}.__getitem__)
+
+    yield publish
+    _html.documentation_site.cache_clear()
+
+
+def test_link_to_the_documentation_if_there_is_a_site(site, data):
+    site("https://docs.example.org/stable/")
+    generated = "https://docs.example.org/stable/generated/skmetaweight"
+    clf = quick()
+    pipe = make_meta_pipeline(clf)
+    assert pages_linked_to(clf) == {f"{generated}.MetaWeightClassifier.html"}
+    assert f"{generated}.pipeline.MetaPipeline.html" in pages_linked_to(pipe)
+    clf.fit(data.X, data.y, meta_mask=data.mask)
+    assert pages_linked_to(clf) == {f"{generated}.MetaWeightClassifier.html"}
+    own = type("Own", (type(clf),), {"__module__": "elsewhere"})
+    assert not pages_linked_to(own())
+
+
+def test_no_link_without_a_site(site):
+    site("javascript:alert(1)")
+    assert not pages_linked_to(quick())
