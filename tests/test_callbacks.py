@@ -5,7 +5,7 @@ import types
 import numpy as np
 import pytest
 from sklearn.model_selection import GridSearchCV
-from skorch.callbacks import MlflowLogger, ProgressBar, TensorBoard, WandbLogger
+from skorch.callbacks import MlflowLogger, ProgressBar, WandbLogger
 
 from skmetaweight import MetaWeightNet
 from tests.conftest import quick
@@ -14,15 +14,12 @@ COLUMNS = {"train_loss", "meta_loss", "mean_weight", "effective_sample_size", "s
 
 
 class Recorder:
-    """Stands in for a writer, run or client: keeps what is logged."""
+    """Stands in for a run or client: keeps what is logged."""
 
     def __init__(self, folder="."):
         self.dir = str(folder)
         self.logged = {}
         self.info = types.SimpleNamespace(run_id="1")
-
-    def add_scalar(self, tag, scalar_value, global_step):
-        self.logged[tag.removeprefix("Loss/")] = scalar_value
 
     def log(self, values):
         self.logged |= values
@@ -30,17 +27,14 @@ class Recorder:
     def log_metric(self, run_id, key, value, step):
         self.logged[key] = value
 
-    def close(self):
-        pass
-
     watch = log_artifact = set_terminated = lambda self, *args: None
 
 
 def test_loggers_get_all_columns(fitted, tmp_path):
-    board, run, client = Recorder(), Recorder(tmp_path), Recorder()
-    loggers = [TensorBoard(board), WandbLogger(run), MlflowLogger(run=client, client=client)]
+    run, client = Recorder(tmp_path), Recorder()
+    loggers = [WandbLogger(run), MlflowLogger(run=client, client=client)]
     fitted(method="fmw-net", callbacks=loggers)
-    for recorder in (board, run, client):
+    for recorder in (run, client):
         assert COLUMNS | {"fmw_lambda", "learning_rate"} <= set(recorder.logged)
     assert (tmp_path / "best_model.pth").exists()
 
@@ -52,7 +46,9 @@ def test_progress_bar_of_skorch(fitted, capsys):
 
 def test_rare_updates_leave_no_gap_in_the_history(fitted):
     history = fitted(method="fmw-net", meta_interval=5, max_epochs=3).history_
-    assert len(history[:, "fmw_lambda"]) == 3
+    multipliers = history[:, "fmw_lambda"]
+    assert len(multipliers) == 3
+    assert np.nanmin(multipliers) >= 0
 
 
 def test_weight_change_is_that_of_the_rows(fitted):
@@ -88,6 +84,17 @@ def test_progress_bar_of_scikit_learn_through_a_search(data):
     search = GridSearchCV(quick(), {"lr": [1e-3]}, cv=2).set_callbacks(callback.ProgressBar())
     search.fit(data.X, data.y, meta_mask=data.mask)
     assert search.best_estimator_.n_iter_ == 2
+
+
+def test_scores_of_scikit_learn_at_each_epoch(data):
+    callback = pytest.importorskip("sklearn.callback")
+    monitor = callback.ScoringMonitor(scoring="accuracy")
+    clf = quick(early_stopping=False).set_callbacks(monitor)
+    clf.fit(data.X, data.y, meta_mask=data.mask)
+    logged = monitor.get_logs().data_as_pandas
+    scores = logged.loc[logged["task_name"] == "epoch", "accuracy"].tolist()
+    assert len(scores) == 2
+    assert scores[-1] == clf.score(data.X, data.y)
 
 
 def test_function_at_each_epoch(fitted):

@@ -28,6 +28,16 @@ ESTIMATORS = [
 ]
 
 
+LIBRARIES = {
+    "lightgbm": ("LGBMClassifier", {"n_estimators": 10, "n_jobs": 1, "verbose": -1}),
+    "xgboost": ("XGBClassifier", {"n_estimators": 10, "max_depth": 3, "n_jobs": 1}),
+    "catboost": (
+        "CatBoostClassifier",
+        {"iterations": 10, "depth": 3, "verbose": 0, "allow_writing_files": False},
+    ),
+}
+
+
 @pytest.fixture(scope="module")
 def task() -> Any:
     X, y = make_blobs(1000, n_features=4, centers=3, cluster_std=1.5, random_state=0)
@@ -45,6 +55,13 @@ def test_learned_weights_help_other_estimators(estimator: Any, task: Any) -> Non
     plain = estimator.fit(X, noisy).score(X_test, y_test)
     weighted = estimator.fit(X, noisy, sample_weight=clf.sample_weights_).score(X_test, y_test)
     assert weighted > plain
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_learned_weights_help_boosting_libraries(library: str, task: Any) -> None:
+    name, params = LIBRARIES[library]
+    estimator = getattr(pytest.importorskip(library), name)(**params)
+    test_learned_weights_help_other_estimators(estimator, task)
 
 
 def test_weights_of_new_rows(task: Any) -> None:

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 import optuna
+import pandas as pd
+import polars as pl
 import pytest
 from sklearn import config_context
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
@@ -71,6 +73,19 @@ def test_grid_search(routing: bool, data: Data) -> None:
     np.testing.assert_allclose(search.cv_results_["mean_test_score"], expected)
     assert search.best_params_["lr"] == best_lr(search)
     assert search.best_estimator_.meta_indices_.tolist() == np.flatnonzero(data.mask).tolist()
+
+
+@pytest.mark.parametrize("library", [pd, pl])
+def test_grid_search_of_frames(library: Any, data: Data) -> None:
+    kinds = np.array(["plain", "striped"])[np.arange(96) % 2]
+    columns = {name: data.X[:, i] for i, name in enumerate("abcd")}
+    X = library.DataFrame({**columns, "kind": kinds})
+    y = library.Series(np.array(["ant", "bee", "cow"])[data.y])
+    mask = library.Series(data.mask)
+    search = GridSearchCV(quick(), GRID, cv=TrustedKFold(3), error_score="raise")
+    search.fit(X, y, meta_mask=mask, groups=mask)
+    assert search.best_estimator_.feature_names_in_.tolist() == [*columns, "kind"]
+    assert set(search.predict(X)) <= {"ant", "bee", "cow"}
 
 
 @pytest.mark.parametrize("routing", [False, True])
