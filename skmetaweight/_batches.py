@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,18 +13,19 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from skmetaweight._dataset_rows import DatasetRows
 from skmetaweight._functional import Batch
 
 
 class Rows(Dataset):
     """Labelled rows; a data set for torch's loaders, and one that can be sliced by an index.
 
-    Arrays become tensors on the device once. A CSR matrix or a memory-mapped array stays where it
-    is and only the rows of a batch are read from it.
+    Arrays become tensors on the device once. A CSR matrix, a memory-mapped array or a Dataset stays
+    where it is and only the rows of a batch are read from it.
 
     Parameters
     ----------
-    X : array, CSR matrix, memory map, tensor, or dict of these
+    X : array, CSR matrix, memory map, tensor, dict of these, or DatasetRows
     y : array of int of shape (n,)
         Encoded labels.
     sample_weight : array of shape (n,), optional
@@ -46,10 +49,7 @@ class Rows(Dataset):
         self.y = torch.as_tensor(y, dtype=torch.long, device=device)
         self._dtype = dtype
         self._cast_integers = cast_integers
-        if isinstance(X, dict):
-            self.X = {name: self._place(values) for name, values in X.items()}
-        else:
-            self.X = self._place(X)
+        self.X = _each(self._place, X)
         self.sample_weight = None
         if sample_weight is not None:
             self.sample_weight = torch.as_tensor(sample_weight, dtype=dtype, device=device)
@@ -73,10 +73,10 @@ class Rows(Dataset):
 
     def _pick(self, places: Tensor | slice, index: Tensor) -> Batch:
         """Return rows by their index, or by a slice, which copies nothing from a tensor."""
-        if isinstance(self.X, dict):
-            X: Any = {name: self._gather(values, places) for name, values in self.X.items()}
+        if isinstance(self.X, DatasetRows):
+            X = _each(self._to_tensor, self.X.collate(places))
         else:
-            X = self._gather(self.X, places)
+            X = _each(partial(self._gather, places=places), self.X)
         weight = None if self.sample_weight is None else self.sample_weight[places]
         return Batch(X, self.y[places], index, weight)
 
@@ -86,8 +86,27 @@ class Rows(Dataset):
             stop = min(start + size, len(self))
             yield self._pick(slice(start, stop), torch.arange(start, stop, device=self.device))
 
+    def in_memory(self) -> Rows:
+        """Return these rows without the Dataset that they come from, if they do."""
+        if not isinstance(self.X, DatasetRows):
+            return self
+        rows = copy.copy(self)
+        rows.X = _each(self._to_tensor, self.X.collate(slice(None)))
+        return rows
+
+    def for_loader(self) -> Rows:
+        """Return these rows on the CPU, where the workers of a loader can read them."""
+        if self.device.type == "cpu":
+            return self
+        rows = copy.copy(self)
+        rows.y = self.y.cpu()
+        rows.X = self.X if isinstance(self.X, DatasetRows) else _each(rows._place, self.X)
+        if self.sample_weight is not None:
+            rows.sample_weight = self.sample_weight.cpu()
+        return rows
+
     def _place(self, values: Any) -> Any:
-        if sp.issparse(values) or isinstance(values, np.memmap):
+        if sp.issparse(values) or isinstance(values, np.memmap | DatasetRows):
             return values
         return self._to_tensor(values)
 
@@ -105,6 +124,11 @@ class Rows(Dataset):
         if tensor.is_floating_point() or self._cast_integers:
             return tensor.to(self.device, self._dtype)
         return tensor.to(self.device)
+
+
+def _each(function: Callable[[Any], Any], X: Any) -> Any:
+    """Apply a function to X, or to each value of a dict."""
+    return {name: function(v) for name, v in X.items()} if isinstance(X, dict) else function(X)
 
 
 class RowBatches:

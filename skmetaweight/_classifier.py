@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmetaweight._batches import Rows
 from skmetaweight._build import build_net, check_components, fresh_or_given, resolve_device, seeded
 from skmetaweight._class_weight import meta_class_weight
+from skmetaweight._dataset_rows import labels_of, open_dataset
 from skmetaweight._diagnosis import WARM_UP_EPOCHS, warn_of_collapse
 from skmetaweight._fitted_state import unchanged_on_error, unfitted_on_error
 from skmetaweight._html import HTMLReprMixin
@@ -131,6 +132,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
     meta_indices_ : ndarray of int
         Places of the trusted rows in X; empty if they came as ``X_meta``.
     n_features_in_ : int
+        For tables and arrays only.
     feature_names_in_ : ndarray of shape (n_features,)
     net_ : ReweightedNet
         The skorch net.
@@ -267,7 +269,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
     def fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         *,
         sample_weight: ArrayLike | None = None,
         X_meta: Any = None,
@@ -283,16 +285,16 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         ----------
         X : array-like, DataFrame or CSR matrix of shape (n_samples, n_features)
             NaN, None and NA are missing values, unless X is sparse. With a module of your own X
-            has no missing values and no categories, and may be an array of more dimensions or a
-            dict of arrays.
-        y : array-like of shape (n_samples,)
-            Labels of any kind, some of them wrong.
+            has no missing values and no categories, and may be an array of more dimensions, a dict
+            of arrays, or a map-style torch Dataset whose items are X or (X, y).
+        y : array-like of shape (n_samples,), optional
+            Labels of any kind, some of them wrong. None for those in the items of a Dataset.
         sample_weight : array-like of shape (n_samples,), optional
             Multiplies the learned weights.
         X_meta : like X, of shape (n_meta, n_features), optional
             Trusted rows, preprocessed as X.
         y_meta : array-like of shape (n_meta,), optional
-            Their labels.
+            Their labels; None for those in the items of a Dataset.
         meta_mask : array-like of bool of shape (n_samples,), optional
             True for the rows of X whose labels are trusted.
 
@@ -313,7 +315,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
     def partial_fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         classes: ArrayLike | None = None,
         *,
         sample_weight: ArrayLike | None = None,
@@ -465,7 +467,26 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         probabilities = self.predict_proba(X)
         return self.classes_[probabilities.argmax(axis=1)]
 
-    def compute_sample_weight(self, X: Any, y: ArrayLike) -> NDArray[Any]:
+    def score(
+        self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Return the mean accuracy on labelled rows.
+
+        Parameters
+        ----------
+        X : like the X of ``fit``, of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,), optional
+            None for the labels in the items of a Dataset.
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        accuracy : float
+        """
+        X = open_dataset(self, X)
+        return super().score(X, labels_of(X, y), sample_weight)
+
+    def compute_sample_weight(self, X: Any, y: ArrayLike | None = None) -> NDArray[Any]:
         """Return learned weights for any labelled rows, to hand to another estimator.
 
         A function of the loss is applied to the rows' losses. A method without one (l2rw) compares
@@ -475,7 +496,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         Parameters
         ----------
         X : like the X of ``fit``, of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,), optional
+            None for the labels in the items of a Dataset.
 
         Returns
         -------
@@ -483,7 +505,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
             On the scale of ``sample_weights_``.
         """
         check_is_fitted(self)
-        labels = encode(check_y(y), self.classes_, "y")
+        X = open_dataset(self, X)
+        labels = encode(check_y(labels_of(X, y)), self.classes_, "y")
         X = check_X(self, X)
         check_lengths(X, labels, "X", "y")
         rows = self.net_.make_rows(X, labels)

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from skmetaweight._batches import RowBatches, Rows
+from skmetaweight._dataset_rows import DatasetRows
 from skmetaweight._epoch import EpochLog
 from skmetaweight._functional import Batch, Objective
 from skmetaweight._last_layer import find_head
@@ -144,9 +145,14 @@ class ReweightedNet(NeuralNetClassifier):
         """Return the attributes as they are, or skorch's portable form if they are on a GPU.
 
         The latter pickles on its own, which cloudpickle's classes of a notebook do not survive.
+        Of a Dataset, only the trusted rows go along.
         """
+        net = object.__new__(type(self))
+        vars(net).update(vars(self))
+        if hasattr(self, "meta_rows_"):
+            vars(net)["meta_rows_"] = self.meta_rows_.in_memory()
         on_cpu = torch.device(self.device).type == "cpu"
-        return self.__dict__.copy() if on_cpu else super().__getstate__()
+        return vars(net) if on_cpu else NeuralNetClassifier.__getstate__(net)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if "__cuda_dependent_attributes__" in state:
@@ -162,7 +168,8 @@ class ReweightedNet(NeuralNetClassifier):
     def make_rows(self, X: Any, y: Any, sample_weight: Any = None) -> Rows:
         """Place rows where the module is, in its dtype."""
         embeds = any(isinstance(m, (nn.Embedding, nn.EmbeddingBag)) for m in self.module_.modules())
-        is_table = not isinstance(X, dict) and np.ndim(X) == 2
+        example = X.example if isinstance(X, DatasetRows) else X
+        is_table = not isinstance(example, dict) and np.ndim(example) == 2
         return Rows(
             X,
             y,
@@ -242,7 +249,7 @@ class ReweightedNet(NeuralNetClassifier):
             options.setdefault("shuffle", True)  # skorch's default is the order of the rows
         if "batch_sampler" not in options:
             options.setdefault("batch_size", size)
-        return iterator(dataset, **options)
+        return iterator(dataset.for_loader() if isinstance(dataset, Rows) else dataset, **options)
 
     def run_single_epoch(
         self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any

@@ -24,7 +24,7 @@ def warn_of_scale(X_meta: Any, X: Any) -> None:
     Only numeric tables are looked at. A warning is no error, since trusted rows may come from
     elsewhere; samples of one distribution give none.
     """
-    if isinstance(X, dict) or X.ndim != 2 or X.dtype.kind not in "fiub":
+    if not (_is_numeric_table(X) and _is_numeric_table(X_meta)):
         return
     columns = _spread_out(X.shape[1], MAX_COLUMNS)
     far = far_columns(_sample(X_meta, columns), _sample(X, columns))
@@ -40,6 +40,10 @@ def warn_of_scale(X_meta: Any, X: Any) -> None:
         UserWarning,
         stacklevel=5,
     )
+
+
+def _is_numeric_table(X: Any) -> bool:
+    return getattr(X, "ndim", None) == 2 and X.dtype.kind in "fiub"
 
 
 def far_columns(trusted: NDArray[Any], others: NDArray[Any]) -> NDArray[np.bool_]:

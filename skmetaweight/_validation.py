@@ -19,6 +19,7 @@ from sklearn.utils.validation import (
 )
 
 from skmetaweight._columns import categorical_columns
+from skmetaweight._dataset_rows import DatasetRows, labels_of, open_dataset
 from skmetaweight._meta_set import split_by_mask, split_off, warn_of_missing_classes
 from skmetaweight._scale import warn_of_scale
 from skmetaweight._tables import Mixed, Table, fit_table, has_missing, is_missing, read_table
@@ -50,6 +51,7 @@ def check_X(estimator: Any, X: Any) -> Any:
     ValueError
         If X is not finite, has the wrong shape, or differs from the X of ``fit``.
     """
+    X = open_dataset(estimator, X)
     return _encode_X(estimator, _read_X(estimator, X, estimator._table, reset=False))
 
 
@@ -66,11 +68,14 @@ def _read_X(estimator: Any, X: Any, table: Table | None, *, reset: bool) -> Any:
     """Validate rows without labels.
 
     Tables (arrays, DataFrames, CSR) pass scikit-learn's checks and are remembered by the
-    estimator; with a module of the user's, arrays of more dimensions and dicts of arrays may come.
+    estimator; with a module of the user's, arrays of more dimensions, dicts of arrays and Datasets
+    may come.
     """
     own_module = estimator.module is not None
-    if _is_dict(X):
-        return _check_dict(X, own_module)
+    if isinstance(X, DatasetRows) or _is_dict(X):
+        if reset:
+            _forget_columns(estimator)
+        return X if isinstance(X, DatasetRows) else _check_dict(X, own_module)
     if table is not None:
         return read_table(estimator, X, table.categorical, reset=reset)
     return validate_data(
@@ -118,11 +123,17 @@ def check_X_meta(estimator: Any, X_meta: Any, X: Any, table: Table | None) -> An
     return checked
 
 
+def _forget_columns(estimator: Any) -> None:
+    for name in ("n_features_in_", "feature_names_in_"):
+        vars(estimator).pop(name, None)
+
+
 def _is_dict(X: Any) -> bool:
     return isinstance(X, dict) and not issparse(X)  # a DOK matrix is both
 
 
 def _row_shapes(X: Any) -> Any:
+    X = X.example if isinstance(X, DatasetRows) else X
     return {k: v.shape[1:] for k, v in X.items()} if isinstance(X, dict) else X.shape[1:]
 
 
@@ -220,6 +231,8 @@ def check_fit_data(
     random_state: np.random.RandomState,
 ) -> FitData:
     """Validate all data of a fit and part the trusted rows from the others."""
+    X, X_meta = open_dataset(estimator, X), open_dataset(estimator, X_meta, "X_meta")
+    y, y_meta = labels_of(X, y), labels_of(X_meta, y_meta)
     if (X_meta is None) != (y_meta is None):
         given, missing = ("X_meta", "y_meta") if y_meta is None else ("y_meta", "X_meta")
         raise ValueError(f"{given} was given without {missing}: a trusted row needs both.")

@@ -1,0 +1,120 @@
+"""Rows that a user's torch Dataset hands out one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset, IterableDataset, Subset, default_collate
+
+
+@dataclass(frozen=True)
+class DatasetRows:
+    """The X of a map-style Dataset; its items are read whenever a batch needs them.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Its items are X, or tuples (X,) or (X, y), with X a tensor, an array or a dict of these.
+    """
+
+    dataset: Any
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: NDArray[np.intp]) -> DatasetRows:
+        return DatasetRows(Subset(self.dataset, index.tolist()))
+
+    @property
+    def example(self) -> Any:
+        """A batch of the first row."""
+        return self.collate(slice(0, 1))
+
+    def collate(self, places: Tensor | slice) -> Any:
+        """Read rows and stack them as torch does."""
+        is_slice = isinstance(places, slice)
+        index = range(len(self))[places] if is_slice else places.tolist()
+        X = default_collate([_X_of(item) for item in self._items(list(index))])
+        return dict(X) if isinstance(X, Mapping) else X
+
+    def labels(self) -> list[Any]:
+        """Read the labels, which takes a pass over all items."""
+        return [_label_of(self.dataset[i]) for i in range(len(self))]
+
+    def _items(self, index: list[int]) -> Iterable[Any]:
+        if hasattr(self.dataset, "__getitems__"):  # torch's protocol for reading many at once
+            return self.dataset.__getitems__(index)
+        return (self.dataset[i] for i in index)
+
+
+def open_dataset(estimator: Any, X: Any, name: str = "X") -> Any:
+    """Return the rows of a Dataset; what is none is returned as it is.
+
+    Raises
+    ------
+    ValueError
+        If there is no module to take them, the Dataset is iterable-style or empty, or its first
+        item cannot be used.
+    """
+    if not isinstance(X, Dataset):
+        return X
+    kind = f"{name} ({type(X).__name__})"
+    if estimator.module is None:
+        raise ValueError(
+            f"{kind} is a torch Dataset, which only a module of your own can take: pass "
+            "module=..., or give the default network an array or a DataFrame."
+        )
+    if isinstance(X, IterableDataset):
+        raise ValueError(
+            f"{kind} is an iterable-style Dataset, whose rows have no places to learn weights for. "
+            "Pass a map-style one, with __len__ and __getitem__."
+        )
+    if not hasattr(X, "__len__"):
+        raise ValueError(f"{kind} has no __len__: a Dataset must tell how many rows it has.")
+    if not len(X):  # pyright: ignore[reportArgumentType]
+        raise ValueError(f"{kind} has no items.")
+    item = X[0]
+    if isinstance(item, tuple) and len(item) not in (1, 2):
+        raise ValueError(
+            f"The items of {kind} are tuples of {len(item)}, but must be X or (X, y). Put several "
+            "inputs of the module into a dict."
+        )
+    _check_collates(X, kind)
+    return DatasetRows(X)
+
+
+def labels_of(X: Any, y: Any) -> Any:
+    """Return y or, if it is None, the labels that a Dataset has in its items."""
+    return X.labels() if y is None and isinstance(X, DatasetRows) else y
+
+
+def _check_collates(dataset: Dataset, kind: str) -> None:
+    try:
+        X = DatasetRows(dataset).example
+    except TypeError as error:
+        raise ValueError(f"The items of {kind} cannot be stacked: {error}") from error
+    for values in X.values() if isinstance(X, dict) else [X]:
+        if not isinstance(values, Tensor):
+            raise ValueError(
+                f"The X of an item of {kind} must be a tensor, an array or a dict of these, got "
+                f"{type(_X_of(dataset[0])).__name__} with {type(values).__name__}."
+            )
+
+
+def _X_of(item: Any) -> Any:
+    return item[0] if isinstance(item, tuple) else item
+
+
+def _label_of(item: Any) -> Any:
+    if not (isinstance(item, tuple) and len(item) == 2):
+        raise ValueError(
+            f"y is None, but the items of the Dataset have no label: an item is a "
+            f"{type(item).__name__}, not a pair (X, y). Pass the labels as y."
+        )
+    label = item[1]
+    return label.tolist() if isinstance(label, Tensor) else label
