@@ -27,6 +27,7 @@ References
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -85,7 +86,7 @@ class Alignments:
             try:
                 product = _PRODUCTS[self.mode](objective, module, forward, direction)
                 if self.mode == "forward-mode" and not self._checked:
-                    self._check(forward, direction, product, module)
+                    self._check(objective, forward, direction, product, module)
                 break
             except RuntimeError as error:
                 if self.mode not in _FALLBACK or not _lacks_derivative(error):
@@ -97,7 +98,12 @@ class Alignments:
         return product[: len(forward.losses)]
 
     def _check(
-        self, forward: TrainingPass, direction: Params, product: Tensor, module: nn.Module
+        self,
+        objective: Objective,
+        forward: TrainingPass,
+        direction: Params,
+        product: Tensor,
+        module: nn.Module,
     ) -> None:
         if not forward.losses.requires_grad:
             return
@@ -105,7 +111,8 @@ class Alignments:
         grads = gradient(forward.losses.sum(), params, retain_graph=True)
         expected = torch.stack([(grads[name] * direction[name]).sum() for name in params]).sum()
         product = product[: len(forward.losses)]
-        tolerance = 5e-2 if product.element_size() < 4 else 1e-3
+        is_coarse = product.element_size() < 4 or objective.autocast_dtype is not None
+        tolerance = 5e-2 if is_coarse else 1e-3
         if (product.sum() - expected).abs() > tolerance * product.abs().sum():
             raise _ForwardModeDisagreesError(
                 "forward-mode and backward derivatives differ, e.g. by a torch.no_grad block"
@@ -158,6 +165,8 @@ def _central_differences(
     norm = torch.linalg.vector_norm(
         torch.stack([torch.linalg.vector_norm(tangent) for tangent in direction.values()])
     )
+    # Mixed precision would round the differences away.
+    objective = replace(objective, autocast_dtype=None)
     # Long enough for rounding to be small, short enough for few units to change sides.
     length = max(torch.finfo(norm.dtype).eps ** (1 / 3), 1e-3)
     step = length / norm.clamp(min=torch.finfo(norm.dtype).tiny)

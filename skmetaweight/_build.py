@@ -78,6 +78,7 @@ def build_net(
         lr_schedule="constant" if constant_lr else estimator.lr_schedule,
         keep_best=estimator.early_stopping,
         show_progress=estimator.show_progress,
+        autocast_dtype=_autocast_dtype(estimator.mixed_precision, device),
         seed=seed,
         optimizer=estimator.optimizer,
         lr=estimator.lr,
@@ -121,6 +122,20 @@ def _batch_size(batch_size: int | str, n_train: int) -> int:
 def _meta_batch_size(estimator: Any, batch_size: int) -> int:
     # Rows that share the training pass cost as much as training rows, and few do as well.
     return min(32, batch_size) if estimator.meta_share else batch_size
+
+
+def _autocast_dtype(mixed_precision: str | None, device: torch.device) -> torch.dtype | None:
+    if mixed_precision is None:
+        return None
+    can_do_it = device.type == "cpu" or (
+        device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    )
+    if not can_do_it:
+        raise ValueError(
+            f"mixed_precision={mixed_precision!r} needs a CPU or a CUDA GPU with bfloat16, got "
+            f"device {str(device)!r}: pass mixed_precision=None, or another device."
+        )
+    return torch.bfloat16
 
 
 def _can_fuse(optimizer: Any, device: torch.device, options: dict[str, Any]) -> bool:

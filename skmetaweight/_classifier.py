@@ -112,6 +112,9 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         scikit-learn's QuantileTransformer, for long tails and outliers.
     device : str or torch.device, default="auto"
         "auto" takes CUDA, then MPS, then the CPU.
+    mixed_precision : "bfloat16" or None, default=None
+        What torch's autocast computes the layers of the network in, on a CPU or a CUDA GPU. Its
+        parameters, the losses, the weights and all that is learned of them keep their precision.
     random_state : int, RandomState or None, default=None
         Makes a fit on the CPU bit-identical. Global random states are neither read nor changed.
     verbose : int, default=0
@@ -200,6 +203,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
         "numeric_scaling": [StrOptions({"standardize", "quantile"})],
         "device": [str, torch.device],
+        "mixed_precision": [StrOptions({"bfloat16"}), None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
         "show_progress": ["boolean"],
@@ -232,6 +236,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         categorical_features: Any = "from_dtype",
         numeric_scaling: str = "standardize",
         device: str | torch.device = "auto",
+        mixed_precision: str | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
         show_progress: bool = False,
@@ -261,6 +266,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         self.categorical_features = categorical_features
         self.numeric_scaling = numeric_scaling
         self.device = device
+        self.mixed_precision = mixed_precision
         self.random_state = random_state
         self.verbose = verbose
         self.show_progress = show_progress

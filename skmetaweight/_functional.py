@@ -3,7 +3,7 @@ r"""What the methods differentiate: losses of both levels, the passes, the looka
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,12 +94,15 @@ class Objective:
         Weight of each class in the meta loss; its mean over the meta set should be one.
     head : Linear, optional
         The last layer; what goes in and out of it is then kept.
+    autocast_dtype : torch.dtype, optional
+        As in :func:`outputs_of`, for all passes.
     """
 
     criterion: nn.Module
     meta_share: float = 0.0
     meta_class_weight: Tensor | None = None
     head: nn.Linear | None = None
+    autocast_dtype: torch.dtype | None = None
 
     def meta_loss(self, losses: Tensor, y: Tensor) -> Tensor:
         if self.meta_class_weight is not None:
@@ -151,12 +154,41 @@ class Objective:
     ) -> tuple[Tensor, Tensor]:
         X = rows[0].X if len(rows) == 1 else _concatenate([batch.X for batch in rows])
         y = rows[0].y if len(rows) == 1 else torch.cat([batch.y for batch in rows])
-        args, kwargs = ((), X) if isinstance(X, dict) else ((X,), {})
+        outputs = outputs_of(module, X, self.autocast_dtype, state)
+        return outputs, self.criterion(outputs, y)
+
+
+def outputs_of(
+    module: nn.Module,
+    X: Tensor | dict[str, Tensor],
+    autocast_dtype: torch.dtype | None = None,
+    state: Params | None = None,
+) -> Tensor:
+    """Run a module on the X of a batch.
+
+    Parameters
+    ----------
+    module : Module
+    X : Tensor or dict of str to Tensor
+    autocast_dtype : torch.dtype, optional
+        What torch's autocast computes layers in; outputs come in float32 all the same.
+    state : dict of str to Tensor, optional
+        Parameters and buffers to be used in place of the module's own.
+    """
+    args, kwargs = ((), X) if isinstance(X, dict) else ((X,), {})
+    with _autocast(module, autocast_dtype):
         if state is None:
             outputs = module(*args, **kwargs)
         else:
             outputs = functional_call(module, state, args, kwargs)
-        return outputs, self.criterion(outputs, y)
+    is_reduced = isinstance(outputs, Tensor) and outputs.dtype == autocast_dtype
+    return outputs.float() if is_reduced else outputs
+
+
+def _autocast(module: nn.Module, dtype: torch.dtype | None) -> AbstractContextManager[Any]:
+    if dtype is None:
+        return nullcontext()
+    return torch.autocast(next(module.parameters()).device.type, dtype)
 
 
 def sample_mean(values: Tensor, sample_weight: Tensor | None) -> Tensor:
@@ -208,15 +240,20 @@ def meta_gradient(
 
 
 @contextmanager
-def _calls_of(layer: nn.Module | None) -> Iterator[list[tuple[Tensor | None, Tensor | None]]]:
-    """Collect a layer's detached inputs and its outputs, call by call; without one, None."""
+def _calls_of(layer: nn.Linear | None) -> Iterator[list[tuple[Tensor | None, Tensor | None]]]:
+    """Collect a layer's detached inputs and its outputs, call by call; without one, None.
+
+    They come in the dtype of the layer's weight, which autocast leaves as it is.
+    """
     calls: list[tuple[Tensor | None, Tensor | None]] = []
     if layer is None:
         yield [(None, None)]
         return
 
-    def keep(_: nn.Module, args: tuple[Tensor, ...], output: Any) -> None:
-        calls.append((args[0].detach(), output))
+    def keep(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        output = output.to(layer.weight.dtype)
+        calls.append((args[0].detach().to(layer.weight.dtype), output))
+        return output
 
     hook = layer.register_forward_hook(keep)
     try:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback, EarlyStopping, EpochTimer, LRScheduler, PrintLog
+from skorch.utils import to_tensor
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
@@ -19,7 +20,7 @@ from tqdm.auto import tqdm
 from skmetaweight._batches import RowBatches, Rows
 from skmetaweight._dataset_rows import DatasetRows
 from skmetaweight._epoch import EpochLog
-from skmetaweight._functional import Batch, Objective
+from skmetaweight._functional import Batch, Objective, outputs_of
 from skmetaweight._last_layer import find_head
 from skmetaweight._meta_set import MetaBatches
 from skmetaweight._tasks import FitTasks, StopFit
@@ -91,6 +92,8 @@ class ReweightedNet(NeuralNetClassifier):
         Not a module of skorch's: its own optimiser steps what it learns.
     meta_share, meta_batch_size, lookahead_lr, lr_schedule, keep_best, show_progress
         As in :class:`MetaWeightClassifier`.
+    autocast_dtype : torch.dtype or None
+        As in :func:`outputs_of`, for all passes.
     seed : int
         Seeds the order of the rows and of the meta batches.
     """
@@ -107,6 +110,7 @@ class ReweightedNet(NeuralNetClassifier):
         lr_schedule: str,
         keep_best: bool,
         show_progress: bool,
+        autocast_dtype: torch.dtype | None,
         seed: int,
         **kwargs: Any,
     ) -> None:
@@ -118,6 +122,7 @@ class ReweightedNet(NeuralNetClassifier):
         self.lr_schedule = lr_schedule
         self.keep_best = keep_best
         self.show_progress = show_progress
+        self.autocast_dtype = autocast_dtype
         self.seed = seed
 
     @property
@@ -196,7 +201,9 @@ class ReweightedNet(NeuralNetClassifier):
         """Train for some epochs; then put back the epoch with the lowest meta loss."""
         head = find_head(self.module_.eval(), rows.take(torch.arange(2, device=rows.device)).X)
         weight = None if meta_class_weight is None else self.parameter.new_tensor(meta_class_weight)
-        self.objective_ = Objective(self.losses_, self.meta_share, weight, head)
+        self.objective_ = Objective(
+            self.losses_, self.meta_share, weight, head, self.autocast_dtype
+        )
         self.reweighter_.bind(self.objective_, len(rows))
         self.meta_rows_ = meta_rows
         self.generator_ = torch.Generator().manual_seed(self.seed + self.n_batches_)
@@ -421,11 +428,12 @@ class ReweightedNet(NeuralNetClassifier):
         """Run the module on a batch of any loader."""
         with torch.set_grad_enabled(training):
             self._set_training(training)
-            return self.infer(batch.X if isinstance(batch, Batch) else batch[0])
+            X = batch.X if isinstance(batch, Batch) else to_tensor(batch[0], self.device)
+            return self.outputs(X)
 
     def outputs(self, X: Any) -> Tensor:
         """Run the module on the X of a batch."""
-        return self.module_(**X) if isinstance(X, dict) else self.module_(X)
+        return outputs_of(self.module_, X, self.autocast_dtype)
 
 
 class _Schedule:
