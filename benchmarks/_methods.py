@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, clone
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import compute_sample_weight
@@ -201,6 +203,48 @@ def meta_only(problem: Problem, seed: int) -> Fitted:
     return Fitted(clf.fit(X, y, X_meta=X, y_meta=y))
 
 
+# Without trusted rows ---------------------------------------------------------------------------
+
+
+def watched(problem: Problem) -> dict[str, NDArray]:
+    """Stand-ins for a meta set that plain training is given and makes no use of."""
+    return {"X_meta": problem.X, "y_meta": problem.y}
+
+
+def plain_on_noisy(problem: Problem, seed: int, **params: Any) -> Fitted:
+    return Fitted(plain_network(seed, **params).fit(problem.X, problem.y, **watched(problem)))
+
+
+def split_off(problem: Problem, seed: int, **params: Any) -> Fitted:
+    """The meta set is a tenth of the noisy rows, taken on trust."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        clf = network(seed, **params).fit(problem.X, problem.y)
+    return Fitted(clf, clf.sample_weights_)
+
+
+def pseudo_trusted(problem: Problem, seed: int, *, n_trusted: int = 200, **params: Any) -> Fitted:
+    """Trust the rows of each class whose label two networks, out of fold, are surest of."""
+    X, y = problem.X, problem.y
+    margin = np.empty(len(y))
+    folds = StratifiedKFold(n_splits=2, shuffle=True, random_state=seed)
+    for train, test in folds.split(X, y):
+        clf = plain_network(seed).fit(X[train], y[train], X_meta=X[train], y_meta=y[train])
+        p = clf.predict_proba(X[test])
+        given = np.searchsorted(clf.classes_, y[test])
+        p_given = p[np.arange(len(test)), given]
+        p[np.arange(len(test)), given] = 0
+        margin[test] = p_given - p.max(axis=1)
+    share = min(1.0, n_trusted / len(y))
+    trusted = np.zeros(len(y), dtype=bool)
+    for label in np.unique(y):
+        members = np.flatnonzero(y == label)
+        surest = members[np.argsort(-margin[members])]
+        trusted[surest[: max(1, round(share * len(members)))]] = True
+    clf = network(seed, **params).fit(X, y, meta_mask=trusted)
+    return Fitted(clf, clf.sample_weights_)
+
+
 # cleanlab's ------------------------------------------------------------------------------------
 
 
@@ -275,6 +319,11 @@ METHODS: dict[str, Method] = {
     "l2rw": Method(partial(with_meta, method="l2rw"), 1.5),
     "forest-weighted": Method(partial(with_learned_weights, estimator=FOREST), 3.0),
     "hgb-weighted": Method(partial(with_learned_weights, estimator=HGB), 1.6, boostings=1),
+    "untrusted-plain": Method(plain_on_noisy, 0.9),
+    "untrusted-gce": Method(partial(plain_on_noisy, criterion=GeneralizedCrossEntropy), 0.9),
+    "untrusted-split": Method(split_off, 1.4),
+    "untrusted-split-gce": Method(partial(split_off, criterion=GeneralizedCrossEntropy), 1.4),
+    "untrusted-pseudo": Method(pseudo_trusted, 2.5),
 }
 
 _BALANCED = {"class_weight": "balanced"}

@@ -11,15 +11,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils import check_random_state
 from torch import Tensor, nn
-from torch.nn import functional
 
 from skmetaweight._batches import Rows
+from skmetaweight._default_network import default_network_options, set_statistics
 from skmetaweight._modules import TabularMLP
 from skmetaweight._net import ReweightedNet
-from skmetaweight._validation import FitData, LabelledRows, n_rows
+from skmetaweight._validation import FitData
 from skmetaweight.reweighting import Reweighter, make_reweighter
 
 
@@ -62,7 +61,7 @@ def build_net(
     """Build and initialise the net that an estimator's parameters describe."""
     batch_size = _batch_size(estimator.batch_size, len(data.train.y))
     n_classes = len(data.classes)
-    options = {**_module_options(estimator, data), **estimator._net_params()}
+    options = {**_module_options(estimator, data, seed), **estimator._net_params()}
     criterion = estimator.criterion
     if _takes_reduction(criterion):
         options.setdefault("criterion__reduction", "none")
@@ -92,20 +91,14 @@ def build_net(
     net.initialize()
     net.build(n_classes)
     if isinstance(net.module_, TabularMLP) and estimator.module is None:
-        _set_statistics(net.module_, data.train, estimator._table.n_numbers)
+        set_statistics(net.module_, data.train, estimator._table.n_numbers)
     return net
 
 
-def _module_options(estimator: Any, data: FitData) -> dict[str, Any]:
+def _module_options(estimator: Any, data: FitData, seed: int) -> dict[str, Any]:
     module = estimator.module
     if module is None:
-        cardinalities = estimator._table.cardinalities
-        return {
-            "module": TabularMLP,
-            "module__n_features": data.train.X.shape[1],
-            "module__n_classes": len(data.classes),
-            **({"module__cardinalities": cardinalities} if cardinalities else {}),
-        }
+        return default_network_options(data, estimator._table, seed)
     return {"module": copy.deepcopy(module) if isinstance(module, nn.Module) else module}
 
 
@@ -168,21 +161,6 @@ def _reweighter(estimator: Any) -> Reweighter:
         class_aware=class_aware,
         weighting=None if class_aware else estimator.weighting,
     )
-
-
-def _set_statistics(module: TabularMLP, rows: LabelledRows, n_numbers: int | None) -> None:
-    """Standardise the first columns, or all; indicators of missing numbers stay 0 and 1."""
-    if n_numbers == 0:
-        return
-    scaler = StandardScaler(with_mean=False)
-    for part in gen_batches(n_rows(rows.X), 65_536):
-        weight = None if rows.sample_weight is None else rows.sample_weight[part]
-        X = rows.X[part] if n_numbers is None else rows.X[part, :n_numbers]
-        scaler.partial_fit(X, sample_weight=weight)
-    mean, variance = torch.as_tensor(scaler.mean_), torch.as_tensor(scaler.var_)
-    indicators = (0, len(module.standardize.mean) - len(mean))
-    mean, variance = functional.pad(mean, indicators), functional.pad(variance, indicators, value=1)
-    module.standardize.set_statistics(mean, variance)
 
 
 def check_components(net: ReweightedNet, rows: Rows, n_classes: int) -> None:

@@ -54,7 +54,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
     module : Module class or instance, or None, default=None
         The network, from a batch of X to logits of shape (n, n_classes). A class is built with the
         ``module__*`` parameters, an instance is copied. None for :class:`TabularMLP`, which
-        standardises numbers, embeds categories, takes missing values and is sized from X and y.
+        standardises and encodes numbers, embeds categories, takes missing values and is sized from X and y.
     method : {"mw-net", "fmw-net", "l2rw", "uniform"} or Reweighter, default="mw-net"
         The reweighting method, or an object with settings of its own such as
         ``MetaWeightNet.paper()``.
@@ -92,7 +92,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         Maps outputs and labels to one loss per row: an instance needs ``reduction="none"``. As in
         skorch, NLLLoss takes probabilities.
     optimizer : Optimizer class, default=torch.optim.AdamW
-    lr : float, default=1e-3
+    lr : float, default=3e-3
     lr_schedule : {"cosine", "constant"}, default="cosine"
         Cosine decay to zero over ``max_epochs``. An LRScheduler among the callbacks replaces it,
         and ``partial_fit`` keeps the rate constant.
@@ -227,7 +227,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         early_stopping: bool = True,
         criterion: Any = torch.nn.CrossEntropyLoss,
         optimizer: Any = torch.optim.AdamW,
-        lr: float = 1e-3,
+        lr: float = 3e-3,
         lr_schedule: str = "cosine",
         max_epochs: int = 25,
         batch_size: int | str = "auto",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 
@@ -34,6 +35,47 @@ class Standardize(nn.Module):
     def forward(self, X: Tensor) -> Tensor:
         """Standardise X of shape (n, n_features)."""
         return (X - self.mean) / self.scale
+
+
+class PiecewiseLinear(nn.Module):
+    r"""How far a number has come through each bin of its column [1]_.
+
+    A number :math:`x` becomes, for the bin from :math:`b_t` to :math:`b_{t+1}`,
+
+    .. math:: \min\Bigl(\max\Bigl(\frac{x - b_t}{b_{t+1} - b_t}, 0\Bigr), 1\Bigr).
+
+    Parameters
+    ----------
+    bin_edges : sequence of array of shape (n_edges,)
+        For each of the first columns the rising edges of its bins. A column of fewer than two bins
+        is left out.
+
+    References
+    ----------
+    .. [1] Gorishniy et al. On Embeddings for Numerical Features in Tabular Deep Learning.
+       NeurIPS, 2022.
+    """
+
+    column: Tensor
+    left: Tensor
+    width: Tensor
+
+    def __init__(self, bin_edges: Sequence[ArrayLike]) -> None:
+        super().__init__()
+        edges = [torch.as_tensor(column, dtype=torch.get_default_dtype()) for column in bin_edges]
+        binned = [(i, column) for i, column in enumerate(edges) if len(column) > 2]
+        nothing = torch.empty(0)
+        columns = [torch.full((len(column) - 1,), i) for i, column in binned]
+        lefts = [column[:-1] for _, column in binned]
+        widths = [column.diff() for _, column in binned]
+        self.register_buffer("column", torch.cat([nothing.long(), *columns]))
+        self.register_buffer("left", torch.cat([nothing, *lefts]))
+        self.register_buffer("width", torch.cat([nothing, *widths]))
+        self.n_outputs = len(self.column)
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Encode X of shape (n, n_features) in shape (n, n_outputs)."""
+        return ((X[:, self.column] - self.left) / self.width).clamp(0, 1)
 
 
 class Embeddings(nn.Module):
@@ -67,16 +109,19 @@ class Embeddings(nn.Module):
 
 
 class TabularMLP(nn.Module):
-    """A multilayer perceptron for tables: standardise, then blocks of linear, norm, ReLU, dropout.
+    """A multilayer perceptron for tables.
+
+    Numbers are standardised and, beside that, encoded piecewise linearly; categories are embedded.
+    Blocks of a linear layer, batch normalisation, ReLU and dropout follow.
 
     Parameters
     ----------
     n_features : int
         Columns of X, codes included.
     n_classes : int
-    hidden_dims : sequence of int, default=(128, 128)
+    hidden_dims : sequence of int, default=(256, 256)
         Widths of the hidden layers.
-    dropout : float, default=0.15
+    dropout : float, default=0.4
         Probability with which a hidden unit is dropped in training.
     batch_norm : bool, default=True
         Whether each hidden layer is batch-normalised.
@@ -89,17 +134,20 @@ class TabularMLP(nn.Module):
         self,
         n_features: int,
         n_classes: int,
-        hidden_dims: Sequence[int] = (128, 128),
-        dropout: float = 0.15,
+        hidden_dims: Sequence[int] = (256, 256),
+        dropout: float = 0.4,
         batch_norm: bool = True,
         cardinalities: Sequence[int] = (),
+        bin_edges: Sequence[ArrayLike] = (),
     ) -> None:
         super().__init__()
         self.n_numbers = n_features - len(cardinalities)
+        self.piecewise = PiecewiseLinear(bin_edges)
         self.standardize = Standardize(self.n_numbers)
         self.embeddings = Embeddings(cardinalities) if cardinalities else None
         layers: list[nn.Module] = []
-        width = self.n_numbers + (self.embeddings.width if self.embeddings else 0)
+        width = self.n_numbers + self.piecewise.n_outputs
+        width += self.embeddings.width if self.embeddings else 0
         for hidden_dim in hidden_dims:
             layers.append(nn.Linear(width, hidden_dim))
             if batch_norm:
@@ -112,7 +160,10 @@ class TabularMLP(nn.Module):
 
     def forward(self, X: Tensor) -> Tensor:
         """Map X of shape (n, n_features) to logits of shape (n, n_classes)."""
-        if self.embeddings is None:
-            return self.layers(self.standardize(X))
-        numbers, codes = X[:, : self.n_numbers], X[:, self.n_numbers :]
-        return self.layers(torch.cat([self.standardize(numbers), self.embeddings(codes)], dim=1))
+        numbers = X[:, : self.n_numbers]
+        parts = [self.standardize(numbers)]
+        if self.piecewise.n_outputs:
+            parts.append(self.piecewise(numbers))
+        if self.embeddings is not None:
+            parts.append(self.embeddings(X[:, self.n_numbers :]))
+        return self.layers(torch.cat(parts, dim=1))

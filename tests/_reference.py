@@ -198,7 +198,7 @@ class MemoryReference:
 class MemoryMetaWeightNetReference(Reference):
     """MW-Net with memory: no lookahead, mean-one weights of losses and remembered alignments."""
 
-    def __init__(self, *args, n_rows, prior=0.5, class_aware=False, **options):
+    def __init__(self, *args, n_rows, prior=0.1, class_aware=False, **options):
         super().__init__(*args, **options)
         self.memory = MemoryReference(n_rows)
         self.prior = prior
@@ -238,7 +238,7 @@ class LearningToReweightReference(Reference):
 
 
 class MemoryLearningToReweightReference(Reference):
-    def __init__(self, *args, n_rows, sharpness=4.0, bias=1.0, **options):
+    def __init__(self, *args, n_rows, sharpness=12.0, bias=1.0, **options):
         super().__init__(*args, **options)
         self.memory = MemoryReference(n_rows)
         self.sharpness = sharpness

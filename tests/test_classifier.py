@@ -112,7 +112,7 @@ def test_sparse_rows_are_learned_from_as_dense_ones(
         statistics = getattr(module.standardize, name), getattr(expected.standardize, name)
         torch.testing.assert_close(*statistics, rtol=1e-5, atol=1e-5)
     probabilities = sparse.predict_proba(container(X))
-    np.testing.assert_allclose(probabilities, dense.predict_proba(X), atol=1e-3)
+    np.testing.assert_allclose(probabilities, dense.predict_proba(X), atol=5e-3)
     np.testing.assert_allclose(sparse.sample_weights_, dense.sample_weights_, atol=1e-2)
 
 
@@ -139,6 +139,7 @@ def test_sparse_rows_are_never_made_dense_as_a_whole(monkeypatch: pytest.MonkeyP
         return to_array(self, *args, **kwargs)
 
     monkeypatch.setattr(skmetaweight._net, "EVALUATION_ROWS", 512)
+    monkeypatch.setattr(skmetaweight._default_network, "ROWS_FOR_BINS", 512)
     for name in ("toarray", "todense"):
         monkeypatch.setattr(sp.csr_matrix, name, spy)
     clf = quick(max_epochs=1, batch_size=256).fit(X, data.y, meta_mask=data.mask)

@@ -12,7 +12,7 @@ from tests.conftest import METHODS, Data, Linear
 
 # class_weight speaks for the meta loss. The check on class weights asks them to rule the
 # predictions, and they do where the meta loss carries most of the training.
-SETTINGS = {"max_epochs": 8, "lr": 0.02, "meta_size": 0.2, "meta_share": 0.95}
+SETTINGS = {"max_epochs": 8, "lr": 0.01, "meta_size": 0.2, "meta_share": 0.95}
 MINI_BATCHES = "rows are drawn in mini-batches: weighting a row is not repeating it in the draw"
 
 

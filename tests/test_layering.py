@@ -17,6 +17,7 @@ ALLOWED = {
         "_build.py",
         "_class_weight.py",
         "_classifier.py",
+        "_default_network.py",
         "_diagnosis.py",
         "_columns.py",
         "_meta_set.py",

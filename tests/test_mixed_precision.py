@@ -158,8 +158,9 @@ def test_accuracy_and_weights_are_those_of_float32(load: Any, method: str) -> No
     for clf in (plain, mixed):
         clf.fit(X, y, X_meta=X_meta, y_meta=y_meta)
     assert abs(mixed.score(X_test, y_test) - plain.score(X_test, y_test)) < 0.06
-    np.testing.assert_allclose(mixed.sample_weights_, plain.sample_weights_, atol=0.4)
-    assert np.abs(mixed.sample_weights_ - plain.sample_weights_).mean() < 0.04
+    differences = np.abs(mixed.sample_weights_ - plain.sample_weights_)
+    assert np.quantile(differences, 0.99) < 0.4
+    assert differences.mean() < 0.04
     probabilities = mixed.predict_proba(X_test)
     assert probabilities.dtype == np.float64
     assert not np.array_equal(probabilities, plain.predict_proba(X_test))

@@ -1,10 +1,14 @@
 """The default network."""
 
+from itertools import pairwise
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from skmetaweight._modules import Standardize, TabularMLP
+from skmetaweight import MetaWeightClassifier
+from skmetaweight._modules import PiecewiseLinear, Standardize, TabularMLP
 
 
 def test_standardize_is_its_equation():
@@ -59,12 +63,12 @@ def test_mlp_has_the_layers_it_was_asked_for(hidden_dims, batch_norm, dropout):
 def test_mlp_defaults():
     module = TabularMLP(4, 3)
     assert [p.shape[0] for n, p in module.named_parameters() if "weight" in n and p.ndim == 2] == [
-        128,
-        128,
+        256,
+        256,
         3,
     ]
     assert sum(isinstance(layer, nn.BatchNorm1d) for layer in module.layers) == 2
-    assert {layer.p for layer in module.layers if isinstance(layer, nn.Dropout)} == {0.15}
+    assert {layer.p for layer in module.layers if isinstance(layer, nn.Dropout)} == {0.4}
 
 
 def test_mlp_does_not_depend_on_the_units_of_its_columns():
@@ -75,3 +79,60 @@ def test_mlp_does_not_depend_on_the_units_of_its_columns():
     other = 1000 * X + 7
     module.standardize.set_statistics(other.mean(dim=0), other.var(dim=0))
     torch.testing.assert_close(module(other), expected)
+
+
+def test_piecewise_linear_is_its_equation():
+    edges = [[0.0, 1.0, 3.0], [5.0, 6.0], [-1.0, 0.0, 1.0, 9.0]]
+    X = torch.tensor([[-2.0, 5.5, -3.0], [0.5, 5.5, 0.25], [2.0, 5.5, 5.0], [7.0, 5.5, 99.0]])
+    expected = []
+    for row in X.tolist():
+        bins = [(row[i], *pair) for i in (0, 2) for pair in pairwise(edges[i])]
+        expected.append([min(max((x - left) / (right - left), 0), 1) for x, left, right in bins])
+    module = PiecewiseLinear(edges)
+    assert module.n_outputs == 5
+    torch.testing.assert_close(module(X), torch.tensor(expected))
+
+
+def test_piecewise_linear_without_bins_is_empty():
+    assert PiecewiseLinear([]).n_outputs == 0
+    assert PiecewiseLinear([[0.0, 1.0]])(torch.zeros(3, 1)).shape == (3, 0)
+
+
+def test_edges_are_quantiles_of_the_training_rows():
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.exponential(size=400), rng.integers(0, 2, 400), np.full(400, 7.0)])
+    y = rng.integers(0, 2, 400)
+    clf = MetaWeightClassifier(max_epochs=1, random_state=0, device="cpu")
+    clf.fit(X, y, X_meta=X[:20] * [1.1, 1, 1], y_meta=y[:20])
+    piecewise = clf.net_.module_.piecewise
+    assert piecewise.column.tolist() == [0] * 8  # two values need no bins, one value even less
+    edges = np.quantile(X[:, 0], np.linspace(0, 1, 9), method="inverted_cdf")
+    np.testing.assert_allclose(piecewise.left, edges[:-1], rtol=1e-6)
+    np.testing.assert_allclose(piecewise.width, np.diff(edges), rtol=1e-5)
+
+
+def test_edges_follow_the_sample_weights():
+    X = np.arange(300.0)[:, None]
+    y = np.arange(300) % 2
+    fit = {"X_meta": X[::15], "y_meta": y[::15]}
+    clf = MetaWeightClassifier(max_epochs=1, random_state=0, device="cpu")
+    weighted = clf.fit(X, y, sample_weight=(X[:, 0] < 100).astype(float), **fit)
+    left, width = weighted.net_.module_.piecewise.left, weighted.net_.module_.piecewise.width
+    assert (left + width).max() == 99
+
+
+@pytest.mark.parametrize(("n_features", "n_bins"), [(4, 8), (64, 8), (100, 5), (257, 0)])
+def test_many_columns_get_fewer_bins(n_features, n_bins):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(80, n_features)), rng.integers(0, 2, 80)
+    clf = MetaWeightClassifier(max_epochs=1, random_state=0, device="cpu")
+    clf.fit(X, y, X_meta=X[:10], y_meta=y[:10])
+    assert clf.net_.module_.piecewise.n_outputs == n_features * n_bins
+
+
+def test_no_edges_no_encoding():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(80, 4)), rng.integers(0, 2, 80)
+    clf = MetaWeightClassifier(max_epochs=1, random_state=0, device="cpu", module__bin_edges=())
+    clf.fit(X, y, X_meta=X[:10], y_meta=y[:10])
+    assert clf.net_.module_.layers[0].in_features == 4

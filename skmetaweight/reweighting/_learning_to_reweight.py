@@ -31,7 +31,7 @@ class LearningToReweight(Reweighter):
     ----------
     memory : float, default=0.9
         Decay of the alignment memory; 0 is the published method.
-    sharpness : float, default=4.0
+    sharpness : float, default=12.0
         :math:`\gamma`.
     bias : float, default=1.0
         :math:`b`: with the memory empty or undecided, rows lean towards being trusted.
@@ -62,7 +62,7 @@ class LearningToReweight(Reweighter):
         self,
         *,
         memory: float = 0.9,
-        sharpness: float = 4.0,
+        sharpness: float = 12.0,
         bias: float = 1.0,
         meta_interval: int | None = None,
         alignment_layers: str | None = None,

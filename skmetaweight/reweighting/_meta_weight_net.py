@@ -44,13 +44,13 @@ class MetaWeightNet(FunctionBasedReweighter):
     memory : float, default=0.9
         Decay :math:`\rho` of the alignment memory; 0 for the published function of the loss.
     meta_lr : float, optional
-        Step size of :math:`\psi`; 3e-3 with a memory, 1e-3 without, if None.
+        Step size of :math:`\psi`; 3e-2 with a memory, 1e-3 without, if None.
     meta_interval : int, optional
         Batches between updates of :math:`\psi`; 2 with a memory, 1 without, if None. The memory of
         the last layer's alignments is kept up with every batch.
     normalize : bool, default=True
         Whether weights have mean one over the batch.
-    prior : float, default=0.5
+    prior : float, default=0.1
         :math:`\beta`, which holds weights near one; used with a memory only.
     weighting : Module, optional
         Network from inputs (n, n_inputs) to weights (n,): the loss, then the memory if there is
@@ -87,7 +87,7 @@ class MetaWeightNet(FunctionBasedReweighter):
         meta_lr: float | None = None,
         meta_interval: int | None = None,
         normalize: bool = True,
-        prior: float = 0.5,
+        prior: float = 0.1,
         weighting: nn.Module | None = None,
         class_aware: bool = False,
         optimizer: Callable[..., torch.optim.Optimizer] | None = None,
@@ -104,7 +104,7 @@ class MetaWeightNet(FunctionBasedReweighter):
             class_aware=class_aware,
             memory=memory,
             normalize=normalize,
-            meta_lr=meta_lr or (3e-3 if memory else 1e-3),
+            meta_lr=meta_lr or (3e-2 if memory else 1e-3),
             optimizer=optimizer or partial(torch.optim.Adam, weight_decay=decay, fused=True),
             meta_interval=meta_interval or (2 if memory else 1),
         )

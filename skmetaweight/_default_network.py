@@ -1,0 +1,74 @@
+"""What the default network takes from the training rows before it is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import gen_batches
+from torch.nn import functional
+
+from skmetaweight._modules import TabularMLP
+from skmetaweight._tables import Table
+from skmetaweight._validation import FitData, LabelledRows, n_rows
+
+MAX_BINS = 8
+"""Most bins of a column of numbers."""
+
+MAX_ENCODED = 512
+"""Most bins of all columns: a table of many columns gets fewer each, down to none."""
+
+ROWS_FOR_BINS = 10_000
+"""Rows whose quantiles stand for those of all; of a sparse matrix these are made dense."""
+
+
+def default_network_options(data: FitData, table: Table, seed: int) -> dict[str, Any]:
+    """Return a net's options for a :class:`TabularMLP` that suits the training rows."""
+    n_features = data.train.X.shape[1]
+    n_numbers = n_features if table.n_numbers is None else table.n_numbers
+    return {
+        "module": TabularMLP,
+        "module__n_features": n_features,
+        "module__n_classes": len(data.classes),
+        "module__cardinalities": table.cardinalities,
+        "module__bin_edges": _bin_edges(data.train, n_numbers, seed),
+    }
+
+
+def _bin_edges(rows: LabelledRows, n_numbers: int, seed: int) -> list[NDArray[Any]]:
+    """Return quantiles of the first columns over the training rows."""
+    n_bins = min(MAX_BINS, MAX_ENCODED // max(1, n_numbers))
+    if not n_numbers or n_bins < 2:
+        return []
+    drawn = np.arange(n_rows(rows.X))
+    if len(drawn) > ROWS_FOR_BINS:
+        drawn = np.sort(np.random.default_rng(seed).choice(drawn, ROWS_FOR_BINS, replace=False))
+    weight = None if rows.sample_weight is None else rows.sample_weight[drawn]
+    X = rows.X[drawn]
+    edges = np.quantile(
+        (X.toarray() if issparse(X) else X)[:, :n_numbers],
+        np.linspace(0, 1, n_bins + 1),
+        axis=0,
+        weights=weight,
+        method="inverted_cdf",
+    )
+    return [np.unique(column) for column in edges.T]
+
+
+def set_statistics(module: TabularMLP, rows: LabelledRows, n_numbers: int | None) -> None:
+    """Standardise the first columns, or all; indicators of missing numbers stay 0 and 1."""
+    if n_numbers == 0:
+        return
+    scaler = StandardScaler(with_mean=False)
+    for part in gen_batches(n_rows(rows.X), 65_536):
+        weight = None if rows.sample_weight is None else rows.sample_weight[part]
+        X = rows.X[part] if n_numbers is None else rows.X[part, :n_numbers]
+        scaler.partial_fit(X, sample_weight=weight)
+    mean, variance = torch.as_tensor(scaler.mean_), torch.as_tensor(scaler.var_)
+    indicators = (0, len(module.standardize.mean) - len(mean))
+    mean, variance = functional.pad(mean, indicators), functional.pad(variance, indicators, value=1)
+    module.standardize.set_statistics(mean, variance)
