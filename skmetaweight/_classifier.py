@@ -54,7 +54,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
     module : Module class or instance, or None, default=None
         The network, from a batch of X to logits of shape (n, n_classes). A class is built with the
         ``module__*`` parameters, an instance is copied. None for :class:`TabularMLP`, which
-        standardises and encodes numbers, embeds categories, takes missing values and is sized from X and y.
+        standardises and encodes numbers, embeds categories, takes missing values and is sized from
+        X and y.
     method : {"mw-net", "fmw-net", "l2rw", "uniform"} or Reweighter, default="mw-net"
         The reweighting method, or an object with settings of its own such as
         ``MetaWeightNet.paper()``.
