@@ -44,9 +44,9 @@ class MetaWeightNet(FunctionBasedReweighter):
     memory : float, default=0.9
         Decay :math:`\rho` of the alignment memory; 0 for the published function of the loss.
     meta_lr : float, optional
-        Step size of :math:`\psi`; 3e-2 with a memory, 1e-3 without, if None.
+        Step size of :math:`\psi`; 6e-2 with a memory, 1e-3 without, if None.
     meta_interval : int, optional
-        Batches between updates of :math:`\psi`; 2 with a memory, 1 without, if None. The memory of
+        Batches between updates of :math:`\psi`; 4 with a memory, 1 without, if None. The memory of
         the last layer's alignments is kept up with every batch.
     normalize : bool, default=True
         Whether weights have mean one over the batch.
@@ -104,9 +104,9 @@ class MetaWeightNet(FunctionBasedReweighter):
             class_aware=class_aware,
             memory=memory,
             normalize=normalize,
-            meta_lr=meta_lr or (3e-2 if memory else 1e-3),
+            meta_lr=meta_lr or (6e-2 if memory else 1e-3),
             optimizer=optimizer or partial(torch.optim.Adam, weight_decay=decay, fused=True),
-            meta_interval=meta_interval or (2 if memory else 1),
+            meta_interval=meta_interval or (4 if memory else 1),
         )
         self.prior = prior
         self.alignment_layers = alignment_layers or ("last" if memory else "all")
@@ -181,8 +181,8 @@ class MetaWeightNet(FunctionBasedReweighter):
         with torch.set_grad_enabled(update):
             weights = self.scaled(self.network(inputs), batch)
             if update:
-                spread = sample_mean((weights - 1).square(), batch.sample_weight)
-                gain = sample_mean(scaled * weights, batch.sample_weight)
-                self.step_weighting(self.network_gradient(self.prior * spread - gain))
+                objective = self.prior * (weights - 1).square() - scaled * weights
+                surrogate = sample_mean(objective, batch.sample_weight)
+                self.step_weighting(self.network_gradient(surrogate))
         self.memory.remember(batch.index, scaled)
         return weights.detach()

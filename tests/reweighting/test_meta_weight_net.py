@@ -237,7 +237,7 @@ def test_steps_with_memory(name, interval):
         MetaWeightNet(meta_interval=interval, alignment_layers="all", **setting),
         lambda network: MemoryMetaWeightNetReference(
             network,
-            torch.optim.Adam(network.parameters(), lr=3e-2),
+            torch.optim.Adam(network.parameters(), lr=6e-2),
             n_rows=3 * N_ROWS,
             **setting,
             **objective,
