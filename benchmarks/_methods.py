@@ -265,7 +265,8 @@ def clean_learning(estimator: Any, seed: int) -> Any:
     except ImportError as error:
         message = "cleanlab is not installed: pip install cleanlab, or leave its methods out."
         raise ImportError(message) from error
-    return CleanLearning(estimator, seed=seed)
+    # Its own processes lack their data within a worker of ours.
+    return CleanLearning(estimator, seed=seed, find_label_issues_kwargs={"n_jobs": 1})
 
 
 def cleanlab_on_union(problem: Problem, seed: int, *, estimator: Any) -> Fitted:

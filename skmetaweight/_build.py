@@ -59,6 +59,7 @@ def build_net(
     estimator: Any, data: FitData, device: torch.device, seed: int, *, constant_lr: bool
 ) -> ReweightedNet:
     """Build and initialise the net that an estimator's parameters describe."""
+    _refuse_compilation(estimator)
     batch_size = _batch_size(estimator.batch_size, len(data.train.y))
     n_classes = len(data.classes)
     options = {**_module_options(estimator, data, seed), **estimator._net_params()}
@@ -93,6 +94,14 @@ def build_net(
     if isinstance(net.module_, TabularMLP) and estimator.module is None:
         set_statistics(net.module_, data.train, estimator._table.n_numbers)
     return net
+
+
+def _refuse_compilation(estimator: Any) -> None:
+    if estimator._net_params().get("compile"):
+        raise ValueError(
+            "compile=True cannot be used: a compiled backward pass runs only once, and reweighting "
+            "goes through the training pass several times. Leave compile out."
+        )
 
 
 def _module_options(estimator: Any, data: FitData, seed: int) -> dict[str, Any]:

@@ -146,6 +146,7 @@ BAD_PARAMETERS = {
         {"method": "l2rw", "alignment_memory": 0, "meta_interval": 5},
         "L2RW without a memory needs meta_interval=1, got 5",
     ),
+    "compiled module": ({"compile": True}, "compile=True cannot be used: a compiled backward"),
     "settings beside a method object": (
         {"method": MetaWeightNet(), "meta_lr": 0.1, "meta_interval": 2},
         "meta_interval, meta_lr and a method object were both given: .* MetaWeightNet instead",
