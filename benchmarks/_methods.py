@@ -289,6 +289,12 @@ def cleanlab_with_meta(problem: Problem, seed: int) -> Fitted:
     return Fitted(cleaner.clf, issues["label_quality"].to_numpy())
 
 
+def balanced_forest(problem: Problem, seed: int) -> Fitted:
+    from imblearn.ensemble import BalancedRandomForestClassifier
+
+    return on_union(problem, seed, estimator=BalancedRandomForestClassifier(n_estimators=200))
+
+
 METHODS: dict[str, Method] = {
     "logistic": Method(partial(on_union, estimator=LOGISTIC), 0.1),
     "forest": Method(partial(on_union, estimator=FOREST), 1.5),
@@ -329,6 +335,7 @@ METHODS: dict[str, Method] = {
 
 _BALANCED = {"class_weight": "balanced"}
 _LONG_TAILED = {
+    "balanced-forest": (balanced_forest, 1.0),
     "plain-balanced": (partial(plain_on_union, balanced=True), 1.2),
     "hgb-balanced": (partial(on_union, estimator=clone(HGB).set_params(**_BALANCED)), 0.0),
     "uniform-balanced": (partial(with_meta, method="uniform", **_BALANCED), 1.2),

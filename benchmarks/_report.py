@@ -169,22 +169,26 @@ def means_table(complete: Complete, ranks: pd.Series, score: str) -> str:
 
 
 def differences(cells: pd.DataFrame, other: str, score: str) -> str:
-    """Compare every method with one of them."""
-    found = {m: compare(cells[m], cells[other]) for m in cells if m != other}
-    rows = [
-        (
-            method,
-            f"{d.mean:+.2f}",
-            "–" if pd.isna(d.low) else f"{d.low:+.2f} … {d.high:+.2f}",
-            f"{d.wins}/{d.ties}/{d.losses}",
-        )
-        for method, d in sorted(found.items(), key=lambda item: -item[1].mean)
-    ]
-    header = ["method", "points", "95% interval", "wins/ties/losses"]
+    """Compare every method with one of them, with clean labels apart."""
+    clean = cells.index.get_level_values("noise") == "none"
+    groups = {"wrong labels": cells[~clean], "clean labels": cells[clean]}
+    groups = {name: part for name, part in groups.items() if len(part)}
+    header = ["method"]
+    rows: dict[str, list[str]] = {method: [] for method in cells if method != other}
+    order = dict.fromkeys(rows, 0.0)
+    for name, part in groups.items():
+        prefix = f"{name}: " if len(groups) > 1 else ""
+        header += [f"{prefix}points", "95% interval", "wins/ties/losses"]
+        for method, row in rows.items():
+            d = compare(part[method], part[other])
+            interval = "–" if pd.isna(d.low) else f"{d.low:+.2f} … {d.high:+.2f}"
+            row += [f"{d.mean:+.2f}", interval, f"{d.wins}/{d.ties}/{d.losses}"]
+            order[method] = order[method] or d.mean
+    best_first = sorted(rows, key=lambda method: -order[method])
     return (
         f"### Against {other}\n\nDifference in {score}: mean over data sets, interval by paired "
         f"bootstrap over data sets; wins and losses over cells, by more than {TIE} points.\n\n"
-        + markdown(header, rows)
+        + markdown(header, [(method, *rows[method]) for method in best_first])
     )
 
 

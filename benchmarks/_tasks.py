@@ -41,7 +41,8 @@ SIMULATED = ("none", "uniform", "pair", "feature-dependent")
 REAL = {"real": "y_noisy", "real-mild": "y_noisy_aggre"}
 LONG_TAILED = ("long-tailed", "long-tailed-balanced-meta")
 UNUSED = ("crowd_answers", "weak_labels", "feature_names", "target_names", "categories_json")
-NOISES = (*SIMULATED, *LONG_TAILED, *REAL)
+MILD = {"uniform-10": 0.1, "uniform-20": 0.2, "uniform-30": 0.3}
+NOISES = (*SIMULATED, *MILD, *LONG_TAILED, *REAL)
 NOISE_RATE = 0.4
 IMBALANCE_RATIO = 50
 MAX_TEST_ROWS = 8_000
@@ -117,7 +118,7 @@ def noises_of(task: str) -> list[str]:
     """Return the kinds of noise that make sense for a task."""
     row = read_index(data_folder())[task]
     is_real = row["real_noise"] == "True"
-    noises = ["real"] if is_real else list(SIMULATED)
+    noises = ["real"] if is_real else [*SIMULATED, *MILD]
     if task == "cifar10n_features":
         noises.append("real-mild")
     if int(row["n_classes"]) == 2 and not is_real:
@@ -259,7 +260,9 @@ def _labels(
     if setting.noise == "none" or setting.noise in LONG_TAILED:
         return y, np.ones(len(y), dtype=bool)
     features = {"X": X} if setting.noise == "feature-dependent" else {}
+    noise = "uniform" if setting.noise in MILD else setting.noise
+    rate = MILD.get(setting.noise, NOISE_RATE)
     noisy, changed = corrupt_labels(
-        y, noise=setting.noise, noise_rate=NOISE_RATE, random_state=setting.seed, **features
+        y, noise=noise, noise_rate=rate, random_state=setting.seed, **features
     )
     return noisy, ~changed
