@@ -16,7 +16,11 @@ from skmetaweight._batches import Rows
 from skmetaweight._build import build_net, check_components, fresh_or_given, resolve_device, seeded
 from skmetaweight._class_weight import meta_class_weight
 from skmetaweight._dataset_rows import labels_of, open_dataset
-from skmetaweight._diagnosis import WARM_UP_EPOCHS, warn_of_collapse
+from skmetaweight._diagnosis import (
+    WARM_UP_EPOCHS,
+    warn_of_collapse,
+    warn_of_suppressed_classes,
+)
 from skmetaweight._fitted_state import unchanged_on_error, unfitted_on_error
 from skmetaweight._html import HTMLReprMixin
 from skmetaweight._label_quality import judge
@@ -384,15 +388,13 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
                     classes=classes,
                     random_state=random_state,
                 )
-                constant_lr = epochs is not None
                 net = (
                     self.net_
                     if resume
-                    else build_net(self, data, device, seed, constant_lr=constant_lr)
+                    else build_net(self, data, device, seed, constant_lr=epochs is not None)
                 )
-                rows = net.make_rows(*data.train)
+                rows, meta_rows = net.make_rows(*data.train), net.make_rows(*data.meta)
                 check_components(net, rows, len(data.classes))
-                meta_rows = net.make_rows(*data.meta)
                 weight = meta_class_weight(self.class_weight, data.classes, data.meta.y)
             with unfitted_on_error(self):
                 n_epochs = epochs or self.max_epochs
@@ -409,6 +411,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
                 if not isinstance(net.reweighter_, Uniform) and self.n_iter_ >= WARM_UP_EPOCHS:
                     learned = self.sample_weights_[data.train_indices]
                     warn_of_collapse(net.reweighter_.normalizer * learned)
+                    warn_of_suppressed_classes(learned, data.train.y, data.classes)
         return self
 
     def _keep_results(self, net: ReweightedNet, data: FitData, rows: Rows) -> None:

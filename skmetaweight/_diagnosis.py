@@ -5,11 +5,15 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 WARM_UP_EPOCHS = 10
 """Epochs after which equal weights mean that nothing was learned."""
+
+SUPPRESSED = 0.25
+"""Share of the mean weight below which a whole class hardly counts."""
 
 
 def warn_of_collapse(weights: NDArray[Any]) -> None:
@@ -27,3 +31,21 @@ def warn_of_collapse(weights: NDArray[Any]) -> None:
         ConvergenceWarning,
         stacklevel=4,
     )
+
+
+def warn_of_suppressed_classes(
+    weights: NDArray[Any], labels: NDArray[np.int64], classes: NDArray[Any]
+) -> None:
+    """Warn with the names of classes whose rows have hardly any weight, right labels or wrong."""
+    sizes = np.bincount(labels, minlength=len(classes))
+    means = np.bincount(labels, weights, minlength=len(classes)) / np.maximum(sizes, 1)
+    suppressed = (sizes > 0) & (means < SUPPRESSED * weights.mean())
+    if suppressed.any():
+        warnings.warn(
+            f"The rows labelled {classes[suppressed].tolist()} have hardly any weight: their means "
+            f"are {means[suppressed].round(3).tolist()}, that of all rows is {weights.mean():.3g}. "
+            'If these classes are rare rather than mislabelled, pass class_weight="balanced", and '
+            "check more of their rows.",
+            UserWarning,
+            stacklevel=4,
+        )

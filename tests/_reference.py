@@ -198,7 +198,7 @@ class MemoryReference:
 class MemoryMetaWeightNetReference(Reference):
     """MW-Net with memory: no lookahead, mean-one weights of losses and remembered alignments."""
 
-    def __init__(self, *args, n_rows, prior=0.1, class_aware=False, **options):
+    def __init__(self, *args, n_rows, prior=0.2, class_aware=False, **options):
         super().__init__(*args, **options)
         self.memory = MemoryReference(n_rows)
         self.prior = prior
@@ -211,12 +211,13 @@ class MemoryMetaWeightNetReference(Reference):
         inputs = torch.stack(columns, dim=1)
         if self.class_aware:
             inputs = torch.cat([inputs, one_hot(batch.y, self.n_classes)], dim=1)
-        weights = self.mean_one(self.network(inputs), batch)
+        raw = self.network(inputs)
+        weights = self.mean_one(raw, batch)
         if update:
             direction = self.meta_direction(module, params, meta_loss, meta_batch)
             scaled = self.memory.scale(per_sample_alignments(losses, params, direction))
             objective = -self.weighted_mean(scaled * weights, batch)
-            objective = objective + self.prior * self.weighted_mean((weights - 1) ** 2, batch)
+            objective = objective + self.prior * self.weighted_mean((raw - 1) ** 2, batch)
             self.optimizer.zero_grad()
             objective.backward()
             self.optimizer.step()

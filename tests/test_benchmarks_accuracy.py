@@ -198,14 +198,16 @@ def write_lines(path):
 def test_report_agrees_with_counting_by_hand(load, tmp_path):
     lines = write_lines(tmp_path / "lines.jsonl")
     report = load("_report").write_report([lines], tmp_path, ["plain"]).read_text()
-    # By data set: (2.0 + 0.3) / 2, (−1.0 + 2.0) / 2, (0.2 + 1.0) / 2; their mean is 0.75.
+    # By data set, wrong labels: 2.0, −1.0, 0.2, of mean 0.4; clean ones: 0.3, 2.0, 1.0, of mean 1.1.
     row = next(line for line in report.splitlines() if line.startswith("| mw-net | +"))
-    _, _, mean, interval, counts, _ = map(str.strip, row.split("|"))
-    assert mean == "+0.75"
-    assert counts == "3/2/1"
-    low, high = map(float, interval.split(" … "))
-    assert low < 0.75 < high
-    assert (low, high) == pytest.approx((0.5, 1.15), abs=0.011)  # the extreme data sets
+    _, _, *wrong, clean_mean, clean_interval, clean_counts, _ = map(str.strip, row.split("|"))
+    for (mean, interval, counts), expected in (
+        (wrong, ("+0.40", (-1.0, 2.0), "1/1/1")),
+        ((clean_mean, clean_interval, clean_counts), ("+1.10", (0.3, 2.0), "2/1/0")),
+    ):
+        assert (mean, counts) == (expected[0], expected[2])
+        extremes = pytest.approx(expected[1], abs=0.011)  # those of the data sets
+        assert tuple(map(float, interval.split(" … "))) == extremes
     # Ranks by cell: plain 2 2 2 2 2 3, mw-net 1 1 3 1 1 1.5, hgb 3 3 1 3 3 1.5.
     for method, rank in {"plain": 13 / 6, "mw-net": 8.5 / 6, "hgb": 14.5 / 6}.items():
         means = next(r for r in report.splitlines() if r.startswith(f"| {method} |"))

@@ -462,6 +462,20 @@ def test_collapsed_weights_are_warned_of_once(weight: float, message: str, data:
     quick(method=method, max_epochs=9).fit(data.X, data.y, meta_mask=data.mask)  # still warming up
 
 
+def test_warns_of_a_class_without_weight() -> None:
+    rng = np.random.default_rng(0)
+    centres = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
+    y_meta = np.repeat([0, 1, 2], 20)
+    y = np.repeat([0, 1, 2], [300, 300, 60])
+    truth = np.where(y == 2, 0, y)  # whoever labelled the rows took some zeros for twos
+    X, X_meta = (centres[labels] + rng.normal(size=(len(labels), 2)) for labels in (truth, y_meta))
+    clf = MetaWeightClassifier(random_state=0, device="cpu", max_epochs=40)
+    message = r'The rows labelled \[2\] have hardly any weight: .* class_weight="balanced"'
+    with pytest.warns(UserWarning, match=message) as record:
+        clf.fit(X, y, X_meta=X_meta, y_meta=y_meta)
+    assert [warning.filename for warning in record] == [__file__]
+
+
 # ------------------------------------------------------------------ epochs
 
 

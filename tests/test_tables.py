@@ -204,8 +204,9 @@ def test_number_that_is_missing_only_at_prediction_is_the_mean() -> None:
     mean = X[~MASK].mean(axis=0)
     new, filled = X[:3].copy(), X[:3].copy()
     new[1], filled[1] = np.nan, mean
-    np.testing.assert_allclose(clf.predict_proba(new), clf.predict_proba(filled), rtol=1e-5)
-    np.testing.assert_array_equal(clf.predict_proba(new)[[0, 2]], clf.predict_proba(X[[0, 2]]))
+    np.testing.assert_allclose(clf.predict_proba(new), clf.predict_proba(filled), rtol=1e-4)
+    others = clf.predict_proba(new)[[0, 2]]
+    np.testing.assert_allclose(others, clf.predict_proba(X[[0, 2]]), rtol=1e-5)
     assert np.isfinite(clf.compute_sample_weight(new, Y[:3])).all()
     clf = fit(FRAME)
     new = FRAME.assign(hours=np.nan)
@@ -256,7 +257,7 @@ def test_constant_column(value: Any) -> None:
 def test_quantiles_make_numbers_normal_whatever_their_scale() -> None:
     bent = FRAME.assign(age=np.exp(FRAME.age / 5.0), hours=FRAME.hours**5)
     clf, expected = (fit(X, numeric_scaling="quantile") for X in (bent, FRAME))
-    np.testing.assert_allclose(clf.predict_proba(bent), expected.predict_proba(FRAME), atol=1e-3)
+    np.testing.assert_allclose(clf.predict_proba(bent), expected.predict_proba(FRAME), atol=5e-3)
     matrix = clf._table.encode(read_table(clf, bent[~MASK], (1, 3, 4), reset=False))
     scaler = QuantileTransformer(n_quantiles=len(matrix), output_distribution="normal")
     numbers = bent[~MASK][["age", "income", "hours"]].astype(np.float32)

@@ -36,8 +36,9 @@ class MetaWeightNet(FunctionBasedReweighter):
     needed; :math:`V` sees the loss and :math:`A_i` as it was before the batch, and descends
 
     .. math:: -\tfrac1n \sum_i \tilde a_i w_i
-              + \beta\,\tfrac1n \sum_i (w_i - 1)^2,
-              \qquad w_i = V_\psi(\ell_i / \log K,\, A_i) \big/ \textstyle\tfrac1n \sum_j V_\psi .
+              + \beta\,\tfrac1n \sum_i (V_i - 1)^2,
+              \qquad V_i = V_\psi(\ell_i / \log K,\, A_i), \quad
+              w_i = V_i \big/ \textstyle\tfrac1n \sum_j V_j .
 
     Parameters
     ----------
@@ -50,8 +51,9 @@ class MetaWeightNet(FunctionBasedReweighter):
         the last layer's alignments is kept up with every batch.
     normalize : bool, default=True
         Whether weights have mean one over the batch.
-    prior : float, default=0.1
-        :math:`\beta`, which holds weights near one; used with a memory only.
+    prior : float, default=0.2
+        :math:`\beta`, which holds the function near one; used with a memory only. It acts on
+        :math:`V`, whose scale would else be free, and drift until all its sigmoids saturate.
     weighting : Module, optional
         Network from inputs (n, n_inputs) to weights (n,): the loss, then the memory if there is
         one, then the one-hot label if class-aware. None for :class:`WeightingNetwork`.
@@ -87,7 +89,7 @@ class MetaWeightNet(FunctionBasedReweighter):
         meta_lr: float | None = None,
         meta_interval: int | None = None,
         normalize: bool = True,
-        prior: float = 0.1,
+        prior: float = 0.2,
         weighting: nn.Module | None = None,
         class_aware: bool = False,
         optimizer: Callable[..., torch.optim.Optimizer] | None = None,
@@ -179,9 +181,10 @@ class MetaWeightNet(FunctionBasedReweighter):
         r"""Weigh by the memory as it was before the batch, from which :math:`\psi` then learns."""
         scaled = self.memory.scale(alignments)
         with torch.set_grad_enabled(update):
-            weights = self.scaled(self.network(inputs), batch)
+            raw = self.network(inputs)
+            weights = self.scaled(raw, batch)
             if update:
-                objective = self.prior * (weights - 1).square() - scaled * weights
+                objective = self.prior * (raw - 1).square() - scaled * weights
                 surrogate = sample_mean(objective, batch.sample_weight)
                 self.step_weighting(self.network_gradient(surrogate))
         self.memory.remember(batch.index, scaled)

@@ -234,10 +234,10 @@ def test_steps_with_memory(name, interval):
     }
     weighted = setting.pop("weighted", False)
     reweighter, reference = compare_runs(
-        MetaWeightNet(meta_interval=interval, alignment_layers="all", **setting),
+        MetaWeightNet(meta_interval=interval, meta_lr=1e-3, alignment_layers="all", **setting),
         lambda network: MemoryMetaWeightNetReference(
             network,
-            torch.optim.Adam(network.parameters(), lr=6e-2),
+            torch.optim.Adam(network.parameters(), lr=1e-3),
             n_rows=3 * N_ROWS,
             **setting,
             **objective,
