@@ -198,7 +198,7 @@ def write_lines(path):
 def test_report_agrees_with_counting_by_hand(load, tmp_path):
     lines = write_lines(tmp_path / "lines.jsonl")
     report = load("_report").write_report([lines], tmp_path, ["plain"]).read_text()
-    # By data set, wrong labels: 2.0, −1.0, 0.2, of mean 0.4; clean ones: 0.3, 2.0, 1.0, of mean 1.1.
+    # By data set, wrong labels: 2.0, −1.0, 0.2, whose mean is 0.4; clean ones: 0.3, 2.0, 1.0.
     row = next(line for line in report.splitlines() if line.startswith("| mw-net | +"))
     _, _, *wrong, clean_mean, clean_interval, clean_counts, _ = map(str.strip, row.split("|"))
     for (mean, interval, counts), expected in (
