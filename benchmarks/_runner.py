@@ -42,7 +42,7 @@ class Block:
 MAIN = Block(
     ("none", "uniform", "pair", "feature-dependent", "long-tailed", "real", "real-mild"),
     n_metas=(100,),
-    seeds=(0, 1, 2),
+    seeds=(0, 1),
     methods=None,
 )
 BY_META_SIZE = Block(
