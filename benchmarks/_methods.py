@@ -125,6 +125,11 @@ def plain_network(seed: int, **params: Any) -> MetaWeightClassifier:
     return network(seed, **{**plain, **params})
 
 
+def plain_on(X: NDArray, y: NDArray, seed: int, **params: Any) -> MetaWeightClassifier:
+    """Train on these rows alone; they stand in for the meta set, which plain training ignores."""
+    return plain_network(seed, **params).fit(X, y, X_meta=X, y_meta=y)
+
+
 def with_meta(problem: Problem, seed: int, **params: Any) -> Fitted:
     X, y, trusted = problem.union()
     clf = network(seed, **params).fit(X, y, meta_mask=trusted)
@@ -199,20 +204,14 @@ def fine_tuned(problem: Problem, seed: int) -> Fitted:
 def meta_only(problem: Problem, seed: int) -> Fitted:
     X, y = problem.X_meta, problem.y_meta
     epochs = -(-META_ONLY_STEPS // -(-len(y) // 64))
-    clf = plain_network(seed, batch_size=64, max_epochs=epochs)
-    return Fitted(clf.fit(X, y, X_meta=X, y_meta=y))
+    return Fitted(plain_on(X, y, seed, batch_size=64, max_epochs=epochs))
 
 
 # Without trusted rows ---------------------------------------------------------------------------
 
 
-def watched(problem: Problem) -> dict[str, NDArray]:
-    """Stand-ins for a meta set that plain training is given and makes no use of."""
-    return {"X_meta": problem.X, "y_meta": problem.y}
-
-
 def plain_on_noisy(problem: Problem, seed: int, **params: Any) -> Fitted:
-    return Fitted(plain_network(seed, **params).fit(problem.X, problem.y, **watched(problem)))
+    return Fitted(plain_on(problem.X, problem.y, seed, **params))
 
 
 def split_off(problem: Problem, seed: int, **params: Any) -> Fitted:
@@ -229,7 +228,7 @@ def pseudo_trusted(problem: Problem, seed: int, *, n_trusted: int = 200, **param
     margin = np.empty(len(y))
     folds = StratifiedKFold(n_splits=2, shuffle=True, random_state=seed)
     for train, test in folds.split(X, y):
-        clf = plain_network(seed).fit(X[train], y[train], X_meta=X[train], y_meta=y[train])
+        clf = plain_on(X[train], y[train], seed)
         p = clf.predict_proba(X[test])
         given = np.searchsorted(clf.classes_, y[test])
         p_given = p[np.arange(len(test)), given]

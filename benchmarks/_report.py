@@ -175,7 +175,7 @@ def differences(cells: pd.DataFrame, other: str, score: str) -> str:
     groups = {name: part for name, part in groups.items() if len(part)}
     header = ["method"]
     rows: dict[str, list[str]] = {method: [] for method in cells if method != other}
-    order = dict.fromkeys(rows, 0.0)
+    order: dict[str, float] = {}
     for name, part in groups.items():
         prefix = f"{name}: " if len(groups) > 1 else ""
         header += [f"{prefix}points", "95% interval", "wins/ties/losses"]
@@ -183,7 +183,7 @@ def differences(cells: pd.DataFrame, other: str, score: str) -> str:
             d = compare(part[method], part[other])
             interval = "–" if pd.isna(d.low) else f"{d.low:+.2f} … {d.high:+.2f}"
             row += [f"{d.mean:+.2f}", interval, f"{d.wins}/{d.ties}/{d.losses}"]
-            order[method] = order[method] or d.mean
+            order.setdefault(method, d.mean)
     best_first = sorted(rows, key=lambda method: -order[method])
     return (
         f"### Against {other}\n\nDifference in {score}: mean over data sets, interval by paired "

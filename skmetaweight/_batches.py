@@ -100,7 +100,7 @@ class Rows(Dataset):
             return self
         rows = copy.copy(self)
         rows.y = self.y.cpu()
-        rows.X = self.X if isinstance(self.X, DatasetRows) else _each(rows._place, self.X)
+        rows.X = _each(rows._place, self.X)
         if self.sample_weight is not None:
             rows.sample_weight = self.sample_weight.cpu()
         return rows
