@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,14 @@ class Batch:
         return len(self.y)
 
 
+class LayerCall(NamedTuple):
+    """What went into a layer and what came out of it, with their graph."""
+
+    layer: nn.Module
+    input: Tensor
+    output: Tensor
+
+
 @dataclass(frozen=True)
 class TrainingPass:
     r"""The one forward pass of a batch at :math:`\theta`, with its graph.
@@ -40,8 +49,8 @@ class TrainingPass:
     ----------
     outputs : Tensor of shape (n, n_classes) or (n + m, n_classes)
         What the module returned; trusted rows that took part come last.
-    losses : Tensor of shape (n,)
-        Per-sample training losses, in nats.
+    all_losses : Tensor of shape (n,) or (n + m,)
+        Per-sample losses of the same rows, in nats.
     meta_loss : Tensor of shape () or None
         Loss of the trusted rows that took part in the same pass; None if none did.
     rows : tuple of Batch
@@ -54,12 +63,18 @@ class TrainingPass:
     """
 
     outputs: Tensor
-    losses: Tensor
+    all_losses: Tensor
     meta_loss: Tensor | None
     rows: tuple[Batch, ...]
     features: Tensor | None
     logits: Tensor | None
     start: tuple[RngState, Params] | None
+    calls: list[LayerCall] = field(default_factory=list)
+
+    @property
+    def losses(self) -> Tensor:
+        """Losses of the training rows, of shape (n,)."""
+        return self.all_losses[: self.rows[0].n_rows]
 
     @property
     def last_layer(self) -> tuple[Tensor, Tensor]:
@@ -71,7 +86,7 @@ class TrainingPass:
     @property
     def y_pred(self) -> Tensor:
         """Outputs for the training rows, detached."""
-        return self.outputs[: len(self.losses)].detach()
+        return self.outputs[: self.rows[0].n_rows].detach()
 
 
 @dataclass(frozen=True)
@@ -112,30 +127,46 @@ class Objective:
     def weighted_loss(self, forward: TrainingPass, weights: Tensor) -> Tensor:
         return sample_mean(weights * forward.losses, forward.rows[0].sample_weight)
 
+    def meta_coefficients(self, forward: TrainingPass) -> Tensor:
+        r"""Return :math:`c` of shape (m,), with :math:`L_{meta} = \sum_j c_j \ell_j`."""
+        meta_batch = forward.rows[-1]
+        if self.meta_class_weight is None:
+            return forward.all_losses.new_full((meta_batch.n_rows,), 1 / meta_batch.n_rows)
+        return self.meta_class_weight[meta_batch.y] / meta_batch.n_rows
+
     def training_loss(self, forward: TrainingPass, weights: Tensor) -> Tensor:
-        loss = self.weighted_loss(forward, weights)
+        """Sum the losses of a pass, each times what it counts: one product, cheap to undo."""
+        batch = forward.rows[0]
+        counts = weights if batch.sample_weight is None else batch.sample_weight * weights
+        counts = counts * ((1 - self.meta_share) / batch.n_rows)
         if forward.meta_loss is not None:
-            loss = (1 - self.meta_share) * loss + self.meta_share * forward.meta_loss
-        return loss
+            counts = torch.cat([counts, self.meta_share * self.meta_coefficients(forward)])
+        return counts @ forward.all_losses
 
     def training_pass(
-        self, module: nn.Module, batch: Batch, meta_batch: Batch, *, repeatable: bool = True
+        self,
+        module: nn.Module,
+        batch: Batch,
+        meta_batch: Batch,
+        *,
+        repeatable: bool = True,
+        keep_calls: bool = False,
     ) -> TrainingPass:
         """Run the training forward: the only one that moves BatchNorm statistics."""
         rows = (batch, meta_batch) if self.meta_share else (batch,)
         start = (_get_rng_state(batch.y.device), _copy_of_buffers(module)) if repeatable else None
-        with _calls_of(self.head) as calls:
+        with _last_layer(self.head) as last, _calls_in(module if keep_calls else None) as calls:
             outputs, losses = self._losses(module, rows)
         n = batch.n_rows
         meta_loss = self.meta_loss(losses[n:], meta_batch.y) if self.meta_share else None
-        return TrainingPass(outputs, losses[:n], meta_loss, rows, *calls[0], start)
+        return TrainingPass(outputs, losses, meta_loss, rows, *last[0], start, calls)
 
     def meta_pass(self, module: nn.Module, meta_batch: Batch) -> TrainingPass:
         """Run trusted rows alone; the module's buffers stay as they are."""
-        with _calls_of(self.head) as calls:
+        with _last_layer(self.head) as last:
             outputs, losses = self._losses(module, (meta_batch,), _copy_of_buffers(module))
         meta_loss = self.meta_loss(losses, meta_batch.y)
-        return TrainingPass(outputs, losses, meta_loss, (meta_batch,), *calls[0], None)
+        return TrainingPass(outputs, losses, meta_loss, (meta_batch,), *last[0], None)
 
     def losses_at(self, module: nn.Module, params: Params, rows: tuple[Batch, ...]) -> Tensor:
         """Per-sample losses at other parameters; the module's buffers stay as they are."""
@@ -180,9 +211,30 @@ def outputs_of(
         if state is None:
             outputs = module(*args, **kwargs)
         else:
-            outputs = functional_call(module, state, args, kwargs)
+            outputs = functional_call(
+                module, _by_place(module, state), args, kwargs, tie_weights=False
+            )
     is_reduced = isinstance(outputs, Tensor) and outputs.dtype == autocast_dtype
     return outputs.float() if is_reduced else outputs
+
+
+def _by_place(module: nn.Module, state: Params) -> Params:
+    """Name each tensor by every place that holds it: it may be shared by several layers.
+
+    Torch ties by name, and spoils a module in which one layer has two names.
+    """
+    named = chain(module.named_parameters(), module.named_buffers())
+    given = {id(tensor): state[name] for name, tensor in named if name in state}
+    every_place = {"recurse": False, "remove_duplicate": False}
+    return {
+        name: given[id(tensor)]
+        for prefix, layer in module.named_modules()
+        for name, tensor in chain(
+            layer.named_parameters(prefix, **every_place),
+            layer.named_buffers(prefix, **every_place),
+        )
+        if id(tensor) in given
+    }
 
 
 def _autocast(module: nn.Module, dtype: torch.dtype | None) -> AbstractContextManager[Any]:
@@ -209,11 +261,10 @@ def gradient(loss: Tensor, params: Params, *, retain_graph: bool = False) -> Par
     return dict(zip(params, grads, strict=True))
 
 
-def accumulate(params: Params, grads: Params, scale: float | Tensor = 1.0) -> None:
-    """Add ``scale * grads`` to the ``.grad`` of params."""
+def accumulate(params: Params, grads: Params) -> None:
+    """Add grads to the ``.grad`` of params."""
     for name, param in params.items():
-        step = grads[name] * scale
-        param.grad = step if param.grad is None else param.grad + step
+        param.grad = grads[name] if param.grad is None else param.grad + grads[name]
 
 
 def lookahead(params: Params, grads: Params, lookahead_lr: float) -> Params:
@@ -240,7 +291,7 @@ def meta_gradient(
 
 
 @contextmanager
-def _calls_of(layer: nn.Linear | None) -> Iterator[list[tuple[Tensor | None, Tensor | None]]]:
+def _last_layer(layer: nn.Linear | None) -> Iterator[list[tuple[Tensor | None, Tensor | None]]]:
     """Collect a layer's detached inputs and its outputs, call by call; without one, None.
 
     They come in the dtype of the layer's weight, which autocast leaves as it is.
@@ -260,6 +311,27 @@ def _calls_of(layer: nn.Linear | None) -> Iterator[list[tuple[Tensor | None, Ten
         yield calls
     finally:
         hook.remove()
+
+
+@contextmanager
+def _calls_in(module: nn.Module | None) -> Iterator[list[LayerCall]]:
+    """Collect the calls of the layers that have no layers of their own."""
+    calls: list[LayerCall] = []
+
+    def keep(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+        calls.append(LayerCall(layer, args[0] if args else output, output))
+
+    layers = [] if module is None else list(module.modules())
+    hooks = [
+        layer.register_forward_hook(keep)
+        for layer in layers
+        if not any(True for _ in layer.children())
+    ]
+    try:
+        yield calls
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 @contextmanager

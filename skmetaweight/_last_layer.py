@@ -79,19 +79,20 @@ class LastLayerAlignments:
         self, objective: Objective, module: nn.Module, forward: TrainingPass, meta_batch: Batch
     ) -> tuple[Tensor, Tensor]:
         """Return the detached alignments, of shape (n,), and the detached meta loss."""
-        n = len(forward.losses)
+        n = forward.rows[0].n_rows
         features, logits = forward.last_layer
+        counts = torch.ones_like(forward.all_losses)
         if forward.meta_loss is None:
             meta = objective.meta_pass(module, meta_batch)
             assert meta.meta_loss is not None
             meta_loss = meta.meta_loss.detach()
             meta_features, meta_logits = meta.last_layer
             (meta_deltas,) = torch.autograd.grad(meta.meta_loss, meta_logits)
-            (deltas,) = torch.autograd.grad(forward.losses.sum(), logits, retain_graph=True)
+            (deltas,) = torch.autograd.grad(forward.all_losses, logits, counts, retain_graph=True)
         else:
             # A row's loss depends on its own output only, so one gradient holds them all.
-            total = forward.losses.sum() + forward.meta_loss
-            (both,) = torch.autograd.grad(total, logits, retain_graph=True)
+            counts[n:] = objective.meta_coefficients(forward)
+            (both,) = torch.autograd.grad(forward.all_losses, logits, counts, retain_graph=True)
             deltas, meta_deltas = both[:n], both[n:]
             features, meta_features = features[:n], features[n:]
             meta_loss = forward.meta_loss.detach()

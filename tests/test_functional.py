@@ -61,6 +61,37 @@ def test_meta_gradient_is_exact_and_moves_no_statistics():
         torch.testing.assert_close(grads[name], param.grad)
 
 
+class TwoNames(nn.Module):
+    """One matrix under two names of one layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = self.second = nn.Parameter(torch.randn(5, 5))
+        self.out = nn.Linear(5, 3)
+
+    def forward(self, X):
+        return self.out(torch.tanh(X @ self.first) @ self.second)
+
+
+def one_layer_twice():
+    layer = nn.Linear(5, 5)
+    return nn.Sequential(layer, nn.Tanh(), layer, nn.Linear(5, 3))
+
+
+@pytest.mark.parametrize("make", [one_layer_twice, TwoNames])
+def test_shared_tensors_are_moved_everywhere_and_put_back(make):
+    torch.manual_seed(0)
+    module = make().double()
+    params, meta_batch = trainable(module), make_meta_batch()
+    moved = {name: param.detach() + 1 for name, param in params.items()}
+    got = objective().losses_at(module, moved, (meta_batch,))
+    assert all(param is params[name] for name, param in module.named_parameters())
+    with torch.no_grad():
+        for param in module.parameters():
+            param += 1
+    torch.testing.assert_close(got, cross_entropy(module(meta_batch.X), meta_batch.y))
+
+
 def test_lookahead_is_one_detached_step_of_sgd():
     module = mlp(nn.Tanh()).double()
     params = trainable(module)
@@ -75,6 +106,6 @@ def test_accumulate_adds_to_what_is_there():
     module = mlp(nn.Tanh()).double()
     params, grads = trainable(module), random_direction(module)
     _functional.accumulate(params, grads)
-    _functional.accumulate(params, grads, 0.5)
+    _functional.accumulate(params, grads)
     for name, param in params.items():
-        torch.testing.assert_close(param.grad, 1.5 * grads[name])
+        torch.testing.assert_close(param.grad, 2 * grads[name])

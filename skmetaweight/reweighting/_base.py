@@ -224,7 +224,13 @@ class Reweighter(ABC):
     ) -> TrainingPass:
         """Run the training pass, repeatable if all layers' alignments are due."""
         repeatable = update and not self.compares_last_layer
-        return self.objective.training_pass(module, batch, meta_batch, repeatable=repeatable)
+        return self.objective.training_pass(
+            module,
+            batch,
+            meta_batch,
+            repeatable=repeatable,
+            keep_calls=repeatable and self.alignments.needs_calls,
+        )
 
     def _fill_gradients(
         self,
@@ -244,7 +250,7 @@ class Reweighter(ABC):
         share = self.objective.meta_share
         own = (1 - share) * self.objective.weighted_loss(forward, weights)
         own.backward()
-        accumulate(trainable(module), shared_meta_gradient, share)
+        accumulate(trainable(module), {k: share * g for k, g in shared_meta_gradient.items()})
         return (own + share * forward.meta_loss).detach()
 
 

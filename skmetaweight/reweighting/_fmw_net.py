@@ -116,7 +116,7 @@ class FastMetaWeightNet(FunctionBasedReweighter):
     ) -> StepResult:
         """Take a meta step if it is due, else weigh the batch; fill ``.grad``."""
         params = trainable(module)
-        forward = self._training_pass(module, batch, meta_batch, update=update)
+        forward = self.objective.training_pass(module, batch, meta_batch, repeatable=update)
         losses = forward.losses.detach()
         weights = self.scaled(self.network(self.batch_inputs(losses, batch)), batch)
         meta_loss, diagnostics = None, {}
@@ -126,8 +126,10 @@ class FastMetaWeightNet(FunctionBasedReweighter):
             q_psi = self._value_gradient(module, params, forward, weights, q_theta, lookahead_lr)
             meta_grads, meta_loss = self._meta_gradient_at_params(module, forward, meta_batch)
             multiplier = self._multiplier(meta_grads, q_theta, q_psi)
-            accumulate(params, meta_grads)
-            accumulate(params, q_theta, multiplier)
+            accumulate(
+                params,
+                {k: torch.addcmul(meta_grads[k], multiplier, q_theta[k]) for k in params},
+            )
             self.step_weighting([multiplier * grad for grad in q_psi])
             diagnostics = {"fmw_lambda": multiplier}
         else:
@@ -155,6 +157,8 @@ class FastMetaWeightNet(FunctionBasedReweighter):
         return self.network_gradient(sample_mean(q, batch.sample_weight))
 
     def _multiplier(self, meta_grads: Params, q_theta: Params, q_psi: tuple[Tensor, ...]) -> Tensor:
-        inner = torch.stack([(meta_grads[name] * q_theta[name]).sum() for name in q_theta]).sum()
-        square = torch.stack([g.square().sum() for g in (*q_theta.values(), *q_psi)]).sum()
-        return (self.eta - inner / (square + 1e-8)).clamp(min=0)
+        meta, theta = (
+            torch.cat([grads[k].flatten() for k in q_theta]) for grads in (meta_grads, q_theta)
+        )
+        psi = torch.cat([grad.flatten() for grad in q_psi])
+        return (self.eta - meta @ theta / (theta @ theta + psi @ psi + 1e-8)).clamp(min=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from skmetaweight.reweighting._base import tiny
@@ -44,21 +45,21 @@ class AlignmentMemory:
         r"""Return :math:`\tilde a_i`, after moving the running scale."""
         new = 1 - self.scale_decay
         self._mean_square_weight = self.scale_decay * self._mean_square_weight + new
-        self._mean_square = self.scale_decay * self._mean_square + new * alignments.square().mean()
-        scaled = alignments / self._scale().clamp(min=tiny(self.values))
-        return scaled.clamp(-self.clip, self.clip)
+        self._mean_square = torch.lerp(self._mean_square, alignments.square().mean(), new)
+        return self._scaled(alignments)
 
     def guess(self, alignments: Tensor) -> Tensor:
         """Stand in for the memory of rows that have none: alignments with the memory's spread."""
-        scaled = alignments / self._scale().clamp(min=tiny(self.values))
-        return scaled.clamp(-self.clip, self.clip) * self.values.std()
+        return self._scaled(alignments) * self.values.std()
 
-    def _scale(self) -> Tensor:
-        return (self._mean_square / self._mean_square_weight).sqrt()
+    def _scaled(self, alignments: Tensor) -> Tensor:
+        root_mean_square = (self._mean_square / self._mean_square_weight).sqrt()
+        scaled = alignments / root_mean_square.clamp(min=tiny(self.values))
+        return scaled.clamp(-self.clip, self.clip)
 
     def remember(self, index: Tensor, scaled: Tensor) -> None:
         """Move the running means of the rows of a batch."""
-        self.values[index] = self.decay * self.values[index] + (1 - self.decay) * scaled
+        self.values[index] = torch.lerp(scaled, self.values[index], self.decay)
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -1,0 +1,101 @@
+r"""The alignments of a chain of common layers, from what its training pass left behind.
+
+Along a direction :math:`d`, a layer :math:`y = f(x; \theta)` passes a tangent on as
+
+.. math:: \dot y = \frac{\partial y}{\partial x} \dot x + \frac{\partial y}{\partial \theta} d .
+
+A linear layer does with tangents as with rows. The Jacobian :math:`\partial y / \partial x` of an
+activation, of dropout and of batch normalisation is symmetric, so that it is applied by an ordinary
+backward pass through this one layer, with the mask and the statistics of the training pass.
+Nothing of the pass is repeated, as forward-mode differentiation does.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+
+from skmetaweight._functional import LayerCall, Objective, Params, TrainingPass, trainable
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+ELEMENTWISE = (
+    *(nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Softplus),
+    *(nn.Dropout, nn.AlphaDropout, nn.Identity),
+)
+LAYERS = (nn.Linear, *BATCH_NORMS, *ELEMENTWISE)
+"""Layers with a rule; no subclass, whose forward may be another."""
+
+Along = dict[Tensor, Tensor]
+"""Tangents by parameter."""
+
+
+class NotAChainError(RuntimeError):
+    """The training pass was more than one known layer after the other."""
+
+
+def chain_product(
+    objective: Objective, module: nn.Module, forward: TrainingPass, direction: Params
+) -> Tensor:
+    """Return the detached alignments of all rows of a pass that kept its calls.
+
+    Raises
+    ------
+    NotAChainError
+        If the layers that have parameters, and those after them, are no chain of known layers.
+    """
+    along = {param: direction[name] for name, param in trainable(module).items()}
+    tangent = None
+    with torch.no_grad(), forward_ad.dual_level():
+        for call in _chain(forward, along):
+            tangent = _tangent_after(call, tangent, along)
+        outputs = forward_ad.make_dual(forward.outputs.detach(), tangent)
+        labels = torch.cat([rows.y for rows in forward.rows])
+        product = forward_ad.unpack_dual(objective.criterion(outputs, labels)).tangent
+        return torch.zeros_like(forward.all_losses) if product is None else product
+
+
+def _chain(forward: TrainingPass, along: Along) -> list[LayerCall]:
+    """Return the calls from the first layer with parameters on."""
+    calls = list(forward.calls)
+    while calls and not any(param in along for param in calls[0].layer.parameters()):
+        del calls[0]
+    layers = [call.layer for call in calls]
+    params = [param for layer in layers for param in layer.parameters()]
+    is_chain = (
+        all(type(layer) in LAYERS and not getattr(layer, "inplace", False) for layer in layers)
+        and all(call.output is after.input for call, after in pairwise(calls))
+        and len(params) == len(along)
+        and all(param in along for param in params)
+        and bool(calls)
+        and calls[-1].output is forward.outputs
+        and forward.outputs.requires_grad
+    )
+    if not is_chain:
+        raise NotAChainError
+    return calls
+
+
+def _tangent_after(call: LayerCall, tangent: Tensor | None, along: Along) -> Tensor | None:
+    """Return the tangent of a layer's output; None stands for a tangent of zeros."""
+    layer, x, y = call
+    if isinstance(layer, nn.Linear):
+        bias = None if layer.bias is None else along[layer.bias]
+        own = nn.functional.linear(x, along[layer.weight], bias)
+        return own if tangent is None else own.add_(tangent @ layer.weight.T)
+    if tangent is not None:
+        (tangent,) = torch.autograd.grad(y, x, tangent, retain_graph=True)
+    if isinstance(layer, BATCH_NORMS) and layer.affine:
+        own = _batch_norm(layer, x, along[layer.weight], along[layer.bias])
+        tangent = own if tangent is None else own.add_(tangent)
+    return tangent
+
+
+def _batch_norm(layer: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Normalise as the layer did, with another weight and bias, and move no statistics."""
+    uses_batch = layer.training or layer.running_mean is None
+    statistics = (None, None) if uses_batch else (layer.running_mean, layer.running_var)
+    return nn.functional.batch_norm(x, *statistics, weight, bias, uses_batch, eps=layer.eps)
