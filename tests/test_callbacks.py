@@ -1,42 +1,12 @@
 """Callbacks of skorch inside a fit, and of scikit-learn outside."""
 
-import types
-
 import numpy as np
 import pytest
 from sklearn.model_selection import GridSearchCV
-from skorch.callbacks import MlflowLogger, ProgressBar, WandbLogger
+from skorch.callbacks import ProgressBar
 
 from skmetaweight import MetaWeightNet
 from tests.conftest import quick
-
-COLUMNS = {"train_loss", "meta_loss", "mean_weight", "effective_sample_size", "share_distrusted"}
-
-
-class Recorder:
-    """Stands in for a run or client: keeps what is logged."""
-
-    def __init__(self, folder="."):
-        self.dir = str(folder)
-        self.logged = {}
-        self.info = types.SimpleNamespace(run_id="1")
-
-    def log(self, values):
-        self.logged |= values
-
-    def log_metric(self, run_id, key, value, step):
-        self.logged[key] = value
-
-    watch = log_artifact = set_terminated = lambda self, *args: None
-
-
-def test_loggers_get_all_columns(fitted, tmp_path):
-    run, client = Recorder(tmp_path), Recorder()
-    loggers = [WandbLogger(run), MlflowLogger(run=client, client=client)]
-    fitted(method="fmw-net", callbacks=loggers)
-    for recorder in (run, client):
-        assert COLUMNS | {"fmw_lambda", "learning_rate"} <= set(recorder.logged)
-    assert (tmp_path / "best_model.pth").exists()
 
 
 def test_progress_bar_of_skorch(fitted, capsys):
