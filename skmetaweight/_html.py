@@ -71,7 +71,8 @@ def picture(estimator: Any) -> str:
         function = None
     svg = curves(function) if isinstance(function, WeightingFunction) else ""
     style = "font:12px sans-serif;margin:.5em 0"
-    return f'<div style="{style}">{svg}<div>{escape(summary(estimator))}</div></div>'
+    line = escape(summary(estimator)) + paper_link(estimator.net_.reweighter_.paper_url)
+    return f'<div style="{style}">{svg}<div>{line}</div></div>'
 
 
 def summary(estimator: Any) -> str:
@@ -82,6 +83,14 @@ def summary(estimator: Any) -> str:
         f"{type(estimator.net_.reweighter_).__name__}: epoch {estimator.best_epoch_} of "
         f"{estimator.n_iter_} kept; {len(quality.issues())} of {n_rows} untrusted labels suspected."
     )
+
+
+def paper_link(address: str) -> str:
+    """Return a link to the paper of the method that ran; nothing without an https address."""
+    if not address.startswith("https://"):
+        return ""
+    look = 'rel="noopener noreferrer" target="_blank"'
+    return f' <a href="{escape(address)}" {look}>Paper of the method</a>'
 
 
 def curves(function: WeightingFunction) -> str:

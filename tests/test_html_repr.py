@@ -1,5 +1,6 @@
 """The HTML representation: a picture once there is something to show, and nothing unescaped."""
 
+import html
 import re
 from email.message import Message
 
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skmetaweight import _html
+from skmetaweight import MetaWeightNet, _html
 from skmetaweight.pipeline import make_meta_pipeline
 from tests.conftest import quick
 
@@ -66,7 +67,7 @@ def test_link_to_the_documentation_if_there_is_a_site(site, data):
     assert pages_linked_to(clf) == {f"{generated}.MetaWeightClassifier.html"}
     assert f"{generated}.pipeline.MetaPipeline.html" in pages_linked_to(pipe)
     clf.fit(data.X, data.y, meta_mask=data.mask)
-    assert pages_linked_to(clf) == {f"{generated}.MetaWeightClassifier.html"}
+    assert f"{generated}.MetaWeightClassifier.html" in pages_linked_to(clf)
     own = type("Own", (type(clf),), {"__module__": "elsewhere"})
     assert not pages_linked_to(own())
 
@@ -74,3 +75,32 @@ def test_link_to_the_documentation_if_there_is_a_site(site, data):
 def test_no_link_without_a_site(site):
     site("javascript:alert(1)")
     assert not pages_linked_to(quick())
+
+
+def papers_linked_to(estimator):
+    look = 'rel="noopener noreferrer" target="_blank"'
+    return re.findall(f'<a href="([^"]*)" {look}>Paper of the method</a>', estimator._repr_html_())
+
+
+def test_link_to_the_paper_of_the_method_that_ran(method, fitted):
+    papers = {
+        "mw-net": ["https://arxiv.org/abs/1902.07379"],
+        "l2rw": ["https://arxiv.org/abs/1803.09050"],
+    }
+    assert not papers_linked_to(quick(method=method))
+    assert papers_linked_to(fitted(method=method)) == papers.get(method, [])
+
+
+def with_paper(address):
+    return type("Own", (MetaWeightNet,), {"paper_url": address})()
+
+
+def test_address_of_a_paper_is_escaped(fitted):
+    clf = fitted(method=with_paper(f'https://example.org/"&{EVIL}'))
+    assert EVIL not in clf._repr_html_()
+    assert papers_linked_to(clf) == [f"https://example.org/&quot;&amp;{html.escape(EVIL)}"]
+
+
+@pytest.mark.parametrize("address", ["", "http://example.org", "javascript:alert(1)"])
+def test_no_link_to_a_paper_without_https(address, fitted):
+    assert not papers_linked_to(fitted(method=with_paper(address)))

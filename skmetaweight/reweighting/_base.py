@@ -90,6 +90,8 @@ class Reweighter(ABC):
         Mean raw weight of the training rows if so, else one.
     why_no_function : str
         For methods that learn no weighting function: what they do instead.
+    paper_url : str
+        Address of the paper, linked in the HTML representation if it begins with https.
     """
 
     meta_interval: int = 1
@@ -97,6 +99,7 @@ class Reweighter(ABC):
     normalize: bool = False
     normalizer: float = 1.0
     why_no_function: str
+    paper_url: str = ""
 
     def build(self, n_classes: int, like: Tensor) -> None:
         """Create the learned state, with the device and dtype of a given tensor."""

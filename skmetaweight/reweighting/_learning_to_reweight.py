@@ -57,6 +57,7 @@ class LearningToReweight(Reweighter):
 
     normalize = True
     why_no_function = "L2RW gives each row a weight of its own."
+    paper_url = "https://arxiv.org/abs/1803.09050"
 
     def __init__(
         self,

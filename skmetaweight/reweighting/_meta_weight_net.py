@@ -82,6 +82,8 @@ class MetaWeightNet(FunctionBasedReweighter):
     NOTE[DIFF]: the memory, the prior and the hidden width of 32 that goes with them are ours.
     """
 
+    paper_url = "https://arxiv.org/abs/1902.07379"
+
     def __init__(
         self,
         *,
