@@ -19,7 +19,7 @@ from _cost_tasks import LEARNING_RATE, LOOKAHEAD_LR, Task, make_task
 from torch import nn
 
 from skmetaweight import (
-    FastMetaWeightNet,
+    FirstOrderMetaWeightNet,
     LearningToReweight,
     MetaWeightClassifier,
     MetaWeightNet,
@@ -69,7 +69,7 @@ CONTESTANTS: dict[str, Callable[[Task, int], list[float]]] = {
     "mw-net-every-batch": partial(ours, meta_interval=1),
     "mw-net-default": ours,
     "fmw-net-exact": partial(
-        ours, method=partial(FastMetaWeightNet, meta_interval=1), **AS_PUBLISHED
+        ours, method=partial(FirstOrderMetaWeightNet, meta_interval=1), **AS_PUBLISHED
     ),
     "fmw-net-every-batch": partial(ours, method="fmw-net", meta_interval=1),
     "fmw-net-default": partial(ours, method="fmw-net"),

@@ -24,7 +24,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from skmetaweight import (
-    FastMetaWeightNet,
+    FirstOrderMetaWeightNet,
     LearningToReweight,
     MetaWeightClassifier,
     MetaWeightNet,
@@ -317,7 +317,7 @@ METHODS: dict[str, Method] = {
         partial(with_meta, method="uniform", early_stopping=False, **SMOOTHING), 2.3
     ),
     "mw-net-paper": Method(partial(as_published, reweighter=MetaWeightNet.paper), 6.5),
-    "fmw-net-paper": Method(partial(as_published, reweighter=FastMetaWeightNet.paper), 3.2),
+    "fmw-net-paper": Method(partial(as_published, reweighter=FirstOrderMetaWeightNet.paper), 3.2),
     "l2rw-paper": Method(partial(as_published, reweighter=LearningToReweight.paper), 5.5),
     "uniform": Method(partial(with_meta, method="uniform"), 2.3),
     "mw-net": Method(with_meta, 2.6),

@@ -6,7 +6,7 @@ from skmetaweight._classifier import MetaWeightClassifier
 from skmetaweight._modules import TabularMLP
 from skmetaweight._weighting import WeightingFunction
 from skmetaweight.reweighting import (
-    FastMetaWeightNet,
+    FirstOrderMetaWeightNet,
     LearningToReweight,
     MetaWeightNet,
     Reweighter,
@@ -16,7 +16,7 @@ from skmetaweight.reweighting import (
 __version__ = "0.1.0.dev0"
 
 __all__ = [
-    "FastMetaWeightNet",
+    "FirstOrderMetaWeightNet",
     "LearningToReweight",
     "MetaWeightClassifier",
     "MetaWeightNet",

@@ -50,7 +50,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
 
     Each batch of training rows is weighted by what is known of its effect on the loss of the
     *meta set*, the trusted rows. The default method is Meta-Weight-Net [1]_ with a memory of
-    alignments; Fast Meta-Weight-Net [2]_, Learning to Reweight [3]_ and unweighted training share
+    alignments; FMW-Net [2]_, Learning to Reweight [3]_ and unweighted training share
     all other settings.
 
     Parameters
@@ -157,7 +157,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
     ----------
     .. [1] Shu et al. Meta-Weight-Net: Learning an Explicit Mapping For Sample Weighting.
        NeurIPS, 2019.
-    .. [2] FMW-Net. International Journal of Machine Learning and Cybernetics, 2025.
+    .. [2] Zhou, Shu, Liu and Meng. FMW-Net: A First-Order Meta-Weight-Net Approach for Sample
+       Weighting. International Journal of Machine Learning and Cybernetics, 16, 2025.
     .. [3] Ren et al. Learning to Reweight Examples for Robust Deep Learning. ICML, 2018.
 
     Examples

@@ -258,7 +258,7 @@ class MemoryLearningToReweightReference(Reference):
         return weights
 
 
-class FastMetaWeightNetReference(Reference):
+class FirstOrderMetaWeightNetReference(Reference):
     r"""FMW-Net: :math:`q` is one expression, differentiated on both levels."""
 
     def __init__(self, *args, eta=0.5, normalize=True, class_aware=False, **options):

@@ -7,7 +7,12 @@ import pytest
 import torch
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skmetaweight import FastMetaWeightNet, LearningToReweight, MetaWeightClassifier, MetaWeightNet
+from skmetaweight import (
+    FirstOrderMetaWeightNet,
+    LearningToReweight,
+    MetaWeightClassifier,
+    MetaWeightNet,
+)
 from tests.conftest import METHODS, Data, Linear
 
 # class_weight speaks for the meta loss. The check on class weights asks them to rule the
@@ -41,7 +46,7 @@ def test_estimator_checks(estimator: MetaWeightClassifier, check: Any) -> None:
         "uniform",
         MetaWeightNet.paper(),
         MetaWeightNet(memory=0),
-        FastMetaWeightNet(meta_interval=1),
+        FirstOrderMetaWeightNet(meta_interval=1),
         LearningToReweight.paper(),
     ],
     ids=["uniform", "mw-net-paper", "mw-net-mean-one", "fmw-net", "l2rw-paper"],

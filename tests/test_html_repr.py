@@ -10,6 +10,7 @@ import pytest
 
 from skmetaweight import MetaWeightNet, _html
 from skmetaweight.pipeline import make_meta_pipeline
+from skmetaweight.reweighting import METHODS
 from tests.conftest import quick
 
 EVIL = "<script>alert(1)</script>"
@@ -83,12 +84,10 @@ def papers_linked_to(estimator):
 
 
 def test_link_to_the_paper_of_the_method_that_ran(method, fitted):
-    papers = {
-        "mw-net": ["https://arxiv.org/abs/1902.07379"],
-        "l2rw": ["https://arxiv.org/abs/1803.09050"],
-    }
+    paper = METHODS[method].paper_url
+    assert bool(paper) == (method != "uniform")
     assert not papers_linked_to(quick(method=method))
-    assert papers_linked_to(fitted(method=method)) == papers.get(method, [])
+    assert papers_linked_to(fitted(method=method)) == ([paper] if paper else [])
 
 
 def with_paper(address):

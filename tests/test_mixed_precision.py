@@ -12,7 +12,7 @@ from sklearn.model_selection import train_test_split
 from skorch.callbacks import EpochScoring
 from torch import nn
 
-from skmetaweight import FastMetaWeightNet, LearningToReweight, MetaWeightNet
+from skmetaweight import FirstOrderMetaWeightNet, LearningToReweight, MetaWeightNet
 from skmetaweight._alignments import Alignments
 from skmetaweight._build import _autocast_dtype
 from skmetaweight._functional import Batch, Objective, trainable
@@ -36,7 +36,7 @@ BFLOAT16 = torch.bfloat16
 METHODS = {
     "mw-net": MetaWeightNet,
     "mw-net exact": MetaWeightNet.paper,
-    "fmw-net": FastMetaWeightNet,
+    "fmw-net": FirstOrderMetaWeightNet,
     "l2rw": LearningToReweight,
     "l2rw exact": LearningToReweight.paper,
 }

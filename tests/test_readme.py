@@ -31,6 +31,16 @@ def test_there_is_a_python_block():
     assert BLOCKS
 
 
+def test_method_of_the_guide_can_be_fitted():
+    guide = (ROOT / "docs" / "add_a_method.rst").read_text(encoding="utf-8")
+    code = re.search(r"code-block:: python\n\n((?: {3}.*\n|\n)+)", guide).group(1)
+    names = {}
+    exec(compile(textwrap.dedent(code), "add_a_method.rst", "exec"), names)
+    X, y = load_iris(return_X_y=True)
+    clf = names["clf"].set_params(max_epochs=3).fit(X, y, X_meta=X[::10], y_meta=y[::10])
+    assert clf.sample_weights_.min() == 0
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_commands_that_continuous_integration_runs(name):
     command = f"pip install -c constraints.txt -e {COMMANDS[name]}"

@@ -11,7 +11,7 @@ import inspect
 from typing import Any
 
 from skmetaweight.reweighting._base import Evaluation, Reweighter, StepResult
-from skmetaweight.reweighting._fmw_net import FastMetaWeightNet
+from skmetaweight.reweighting._fmw_net import FirstOrderMetaWeightNet
 from skmetaweight.reweighting._learning_to_reweight import LearningToReweight
 from skmetaweight.reweighting._memory import AlignmentMemory
 from skmetaweight.reweighting._meta_weight_net import MetaWeightNet
@@ -19,7 +19,7 @@ from skmetaweight.reweighting._uniform import Uniform
 
 METHODS: dict[str, type[Reweighter]] = {
     "mw-net": MetaWeightNet,
-    "fmw-net": FastMetaWeightNet,
+    "fmw-net": FirstOrderMetaWeightNet,
     "l2rw": LearningToReweight,
     "uniform": Uniform,
 }
@@ -36,7 +36,7 @@ __all__ = [
     "METHODS",
     "AlignmentMemory",
     "Evaluation",
-    "FastMetaWeightNet",
+    "FirstOrderMetaWeightNet",
     "LearningToReweight",
     "MetaWeightNet",
     "Reweighter",

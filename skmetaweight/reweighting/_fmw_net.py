@@ -22,7 +22,7 @@ from skmetaweight.reweighting._base import StepResult
 from skmetaweight.reweighting._function_based import FunctionBasedReweighter
 
 
-class FastMetaWeightNet(FunctionBasedReweighter):
+class FirstOrderMetaWeightNet(FunctionBasedReweighter):
     r"""FMW-Net: one first-order step on both levels [1]_.
 
     Every ``meta_interval`` batches, with :math:`V` frozen where it weighs losses,
@@ -58,7 +58,8 @@ class FastMetaWeightNet(FunctionBasedReweighter):
 
     References
     ----------
-    .. [1] FMW-Net. International Journal of Machine Learning and Cybernetics, 2025.
+    .. [1] Zhou, Shu, Liu and Meng. FMW-Net: A First-Order Meta-Weight-Net Approach for Sample
+       Weighting. International Journal of Machine Learning and Cybernetics, 16, 2025.
 
     Notes
     -----
@@ -73,6 +74,11 @@ class FastMetaWeightNet(FunctionBasedReweighter):
 
     It compares values, not alignments, and so has no alignment memory.
     """
+
+    paper_url = (
+        "https://scholar.xjtu.edu.cn/en/publications/"
+        "fmw-net-a-first-order-meta-weight-net-approach-for-sample-weighti/"
+    )
 
     def __init__(
         self,
@@ -97,7 +103,7 @@ class FastMetaWeightNet(FunctionBasedReweighter):
         self.eta = eta
 
     @classmethod
-    def paper(cls) -> FastMetaWeightNet:
+    def paper(cls) -> FirstOrderMetaWeightNet:
         """Return the released setting for label noise: SGD 1e-3, decay 1e-4, interval 20.
 
         In the classifier, set ``meta_share=0`` and ``lookahead_lr="lr"`` too.

@@ -13,7 +13,7 @@ from torch.nn.utils import parametrizations
 from skmetaweight._functional import Batch, Objective
 from skmetaweight.reweighting import (
     METHODS,
-    FastMetaWeightNet,
+    FirstOrderMetaWeightNet,
     LearningToReweight,
     MetaWeightNet,
     Reweighter,
@@ -52,8 +52,10 @@ METHOD_CASES = {
         partial(MetaWeightNet, memory=0.0), "mw-net", True, True, "always"
     ),
     "mw-net paper": MethodCase(MetaWeightNet.paper, "mw-net", False, True, "always"),
-    "fmw-net": MethodCase(FastMetaWeightNet, "fmw-net", True, True, "without share"),
-    "fmw-net paper": MethodCase(FastMetaWeightNet.paper, "fmw-net", False, True, "without share"),
+    "fmw-net": MethodCase(FirstOrderMetaWeightNet, "fmw-net", True, True, "without share"),
+    "fmw-net paper": MethodCase(
+        FirstOrderMetaWeightNet.paper, "fmw-net", False, True, "without share"
+    ),
     "l2rw": MethodCase(
         partial(LearningToReweight, alignment_layers="all"), "l2rw", True, False, "without share"
     ),

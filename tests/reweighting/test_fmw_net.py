@@ -5,8 +5,8 @@ from functools import partial
 import pytest
 import torch
 
-from skmetaweight.reweighting import FastMetaWeightNet
-from tests._reference import FastMetaWeightNetReference
+from skmetaweight.reweighting import FirstOrderMetaWeightNet
+from tests._reference import FirstOrderMetaWeightNetReference
 from tests.reweighting._cases import (
     MODULE_CASES,
     every_share,
@@ -28,13 +28,13 @@ CLASS_WEIGHT = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
 @pytest.mark.parametrize("normalize", [True, False])
 def test_steps(normalize, network_optimizer, optimizer, interval, meta_share):
     compare_runs(
-        FastMetaWeightNet(
+        FirstOrderMetaWeightNet(
             meta_lr=1e-2,
             meta_interval=interval,
             normalize=normalize,
             optimizer=network_optimizer,
         ),
-        lambda network: FastMetaWeightNetReference(
+        lambda network: FirstOrderMetaWeightNetReference(
             network,
             network_optimizer(network.parameters(), lr=1e-2),
             meta_share=meta_share,
@@ -51,8 +51,8 @@ def test_steps(normalize, network_optimizer, optimizer, interval, meta_share):
 def test_steps_with_options(name, options, meta_share):
     objective = {"meta_share": meta_share, "meta_class_weight": CLASS_WEIGHT}
     compare_runs(
-        FastMetaWeightNet(meta_interval=1, **options),
-        lambda network: FastMetaWeightNetReference(
+        FirstOrderMetaWeightNet(meta_interval=1, **options),
+        lambda network: FirstOrderMetaWeightNetReference(
             network, torch.optim.Adam(network.parameters(), lr=1e-2), **options, **objective
         ),
         case=MODULE_CASES[name],
@@ -62,14 +62,14 @@ def test_steps_with_options(name, options, meta_share):
 
 
 def test_defaults():
-    reweighter = ready(FastMetaWeightNet(), make_module())
+    reweighter = ready(FirstOrderMetaWeightNet(), make_module())
     (group,) = reweighter.network_optimizer.param_groups
     assert isinstance(reweighter.network_optimizer, torch.optim.Adam)
     assert (group["lr"], reweighter.eta, reweighter.meta_interval) == (1e-2, 0.5, 20)
 
 
 def test_published_preset():
-    reweighter = ready(FastMetaWeightNet.paper(), make_module())
+    reweighter = ready(FirstOrderMetaWeightNet.paper(), make_module())
     (group,) = reweighter.network_optimizer.param_groups
     assert type(reweighter.network_optimizer) is torch.optim.SGD
     assert (group["lr"], group["weight_decay"], group["momentum"]) == (1e-3, 1e-4, 0)
@@ -80,8 +80,8 @@ def test_published_preset():
 
 def test_published_steps_across_an_interval():
     compare_runs(
-        FastMetaWeightNet.paper(),
-        lambda network: FastMetaWeightNetReference(
+        FirstOrderMetaWeightNet.paper(),
+        lambda network: FirstOrderMetaWeightNetReference(
             network,
             torch.optim.SGD(network.parameters(), lr=1e-3, weight_decay=1e-4),
             normalize=False,
@@ -92,7 +92,7 @@ def test_published_steps_across_an_interval():
 
 def test_multiplier_is_recorded_and_never_negative():
     module = make_module()
-    reweighter = ready(FastMetaWeightNet(meta_interval=1, eta=0.0), module)
+    reweighter = ready(FirstOrderMetaWeightNet(meta_interval=1, eta=0.0), module)
     for t in range(10):
         result = reweighter.step(module, make_batch(seed=t), make_meta_batch(seed=t), 0.1)
         assert result.diagnostics["fmw_lambda"] >= 0
