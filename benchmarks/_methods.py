@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from _tasks import LONG_TAILED, Problem
+from _tasks import IMBALANCED, Problem
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, clone
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -57,10 +58,10 @@ class Method:
     """On 4,000 rows, without boosting."""
     boostings: int = 0
     """Fits of HGB, whose cost goes by classes and features."""
-    long_tailed_only: bool = False
+    imbalanced_only: bool = False
 
     def applies_to(self, noise: str) -> bool:
-        return noise in LONG_TAILED or not self.long_tailed_only
+        return noise in IMBALANCED or not self.imbalanced_only
 
     def expected_seconds(self, n_rows: int, n_features: int, n_classes: int) -> float:
         n_trees = 1 if n_classes == 2 else n_classes
@@ -294,6 +295,35 @@ def balanced_forest(problem: Problem, seed: int) -> Fitted:
     return on_union(problem, seed, estimator=BalancedRandomForestClassifier(n_estimators=200))
 
 
+class PriorAdjusted(ClassifierMixin):
+    """Divides probabilities by a power of the classes' shares (Menon et al., ICLR 2021).
+
+    With two classes that is a threshold. The power is the one of the best balanced accuracy on
+    the trusted rows.
+    """
+
+    def __init__(self, classifier: Any, y: NDArray, X_meta: NDArray, y_meta: NDArray) -> None:
+        self.classifier = classifier
+        self.classes_, sizes = np.unique(y, return_counts=True)
+        self._shares = sizes / len(y)
+        scores = {}
+        for power in np.linspace(0, 1.5, 16):
+            self._power = power
+            predicted = self.classes_[self.predict_proba(X_meta).argmax(axis=1)]
+            scores[power] = balanced_accuracy_score(y_meta, predicted)
+        self._power = max(scores, key=lambda power: scores[power])
+
+    def predict_proba(self, X: NDArray) -> NDArray:
+        adjusted = self.classifier.predict_proba(X) / self._shares**self._power
+        return adjusted / adjusted.sum(axis=1, keepdims=True)
+
+
+def prior_adjusted(problem: Problem, seed: int, *, fit: Callable[..., Fitted]) -> Fitted:
+    classifier = fit(problem, seed).classifier
+    _, y, _ = problem.union()
+    return Fitted(PriorAdjusted(classifier, y, problem.X_meta, problem.y_meta))
+
+
 METHODS: dict[str, Method] = {
     "logistic": Method(partial(on_union, estimator=LOGISTIC), 0.1),
     "forest": Method(partial(on_union, estimator=FOREST), 1.5),
@@ -333,8 +363,10 @@ METHODS: dict[str, Method] = {
 }
 
 _BALANCED = {"class_weight": "balanced"}
-_LONG_TAILED = {
+_IMBALANCED = {
     "balanced-forest": (balanced_forest, 1.0),
+    "plain-adjusted": (partial(prior_adjusted, fit=plain_on_union), 2.3),
+    "mw-net-adjusted": (partial(prior_adjusted, fit=with_meta), 2.7),
     "plain-balanced": (partial(plain_on_union, balanced=True), 2.3),
     "hgb-balanced": (partial(on_union, estimator=clone(HGB).set_params(**_BALANCED)), 0.0),
     "uniform-balanced": (partial(with_meta, method="uniform", **_BALANCED), 2.4),
@@ -343,6 +375,6 @@ _LONG_TAILED = {
     "l2rw-balanced": (partial(with_meta, method="l2rw", **_BALANCED), 2.6),
 }
 METHODS |= {
-    name: Method(fit, seconds, boostings=int(name == "hgb-balanced"), long_tailed_only=True)
-    for name, (fit, seconds) in _LONG_TAILED.items()
+    name: Method(fit, seconds, boostings=int(name == "hgb-balanced"), imbalanced_only=True)
+    for name, (fit, seconds) in _IMBALANCED.items()
 }

@@ -22,10 +22,10 @@ from _comparison import (
 )
 from _critical_difference import draw_critical_difference
 from _runner import read_results
-from _tasks import LONG_TAILED
+from _tasks import IMBALANCED
 
 SCORES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy"}
-IMBALANCED = 3.0
+MUCH_IMBALANCE = 3.0
 """Ratio of the largest to the smallest class of the test rows."""
 
 
@@ -80,18 +80,18 @@ class _Writer:
     against: Sequence[str]
 
     def sections(self, scored: pd.DataFrame) -> list[str]:
-        long_tailed = scored["noise"].isin(LONG_TAILED)
+        imbalanced = scored["noise"].isin(IMBALANCED)
         parts = []
         for title, fits, score in (
-            ("Label noise", scored[~long_tailed], "accuracy"),
-            ("Long-tailed classes", scored[long_tailed], "balanced_accuracy"),
+            ("Label noise", scored[~imbalanced], "accuracy"),
+            ("Imbalanced classes", scored[imbalanced], "balanced_accuracy"),
         ):
             if len(fits):
                 n_meta = _main_meta_size(fits)
                 complete = complete_runs(fits[fits["n_meta"] == n_meta])
                 parts.append(f"## {title}, {n_meta} trusted rows")
                 parts += self.comparison(complete, score, title.split()[0].lower())
-        parts.append(by_meta_size(scored[~long_tailed]))
+        parts.append(by_meta_size(scored[~imbalanced]))
         return parts
 
     def comparison(self, complete: Complete, score: str, name: str) -> list[str]:
@@ -237,7 +237,7 @@ def cell_table(cells: pd.DataFrame) -> str:
 def imbalanced_cells(complete: Complete) -> str:
     imbalance = complete.fits.groupby(CELL)["imbalance"].mean()
     cells = complete.cells("balanced_accuracy")
-    cells = cells[imbalance.reindex(cells.index).to_numpy() > IMBALANCED]
+    cells = cells[imbalance.reindex(cells.index).to_numpy() > MUCH_IMBALANCE]
     if not len(cells):
         return ""
     text = "### Balanced accuracy of imbalanced data sets"

@@ -39,10 +39,13 @@ DEVELOPMENT = (
 )
 SIMULATED = ("none", "uniform", "pair", "feature-dependent")
 REAL = {"real": "y_noisy", "real-mild": "y_noisy_aggre"}
+NATURALLY_IMBALANCED = ("mammography", "ai4i2020", "page_blocks", "shuttle", "nursery", "sick")
 LONG_TAILED = ("long-tailed", "long-tailed-balanced-meta")
+IMBALANCED = (*LONG_TAILED, "natural-imbalance")
+"""Right labels all of them; scored by balanced accuracy."""
 UNUSED = ("crowd_answers", "weak_labels", "feature_names", "target_names", "categories_json")
 MILD = {"uniform-10": 0.1, "uniform-20": 0.2, "uniform-30": 0.3}
-NOISES = (*SIMULATED, *MILD, *LONG_TAILED, *REAL)
+NOISES = (*SIMULATED, *MILD, *IMBALANCED, *REAL)
 NOISE_RATE = 0.4
 IMBALANCE_RATIO = 50
 MAX_TEST_ROWS = 8_000
@@ -125,6 +128,8 @@ def noises_of(task: str) -> list[str]:
         noises.remove("pair")  # the same as uniform
     if float(row["imbalance_ratio"]) < 1.5 and int(row["n"]) >= 3_000:
         noises += LONG_TAILED
+    if task in NATURALLY_IMBALANCED:
+        noises.append("natural-imbalance")
     return noises
 
 
@@ -257,7 +262,7 @@ def _labels(
     if setting.noise in REAL:
         noisy = table.noisy[setting.noise][train]
         return noisy, noisy == y if (y >= 0).all() else None
-    if setting.noise == "none" or setting.noise in LONG_TAILED:
+    if setting.noise == "none" or setting.noise in IMBALANCED:
         return y, np.ones(len(y), dtype=bool)
     features = {"X": X} if setting.noise == "feature-dependent" else {}
     noise = "uniform" if setting.noise in MILD else setting.noise

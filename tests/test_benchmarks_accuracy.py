@@ -179,6 +179,39 @@ OURS = [0.52, 0.603, 0.69, 0.82, 0.902, 0.41]  # win, tie (0.3), loss, win, tie,
 OTHER = [0.40, 0.50, 0.71, 0.70, 0.80, 0.41]
 
 
+def test_probabilities_are_divided_by_the_power_that_serves_the_trusted_rows(load):
+    methods = load("_methods")
+    y = np.repeat([0, 1], [900, 100])
+    score = np.linspace(0, 1, 1_000)
+    shares = np.array([0.9, 0.1])
+
+    class Calibrated:
+        def predict_proba(self, X):
+            odds = X[:, 0] / (1 - X[:, 0]).clip(1e-9) * 0.1 / 0.9
+            return np.c_[1 / (1 + odds), odds / (1 + odds)]
+
+    X_meta = score[:, None]
+    y_meta = (score > 0.5).astype(int)
+    adjusted = methods.PriorAdjusted(Calibrated(), y, X_meta, y_meta)
+    p = adjusted.predict_proba(X_meta)
+    np.testing.assert_allclose(p.sum(axis=1), 1)
+    assert (p.argmax(axis=1) == y_meta).mean() > 0.99
+    assert (Calibrated().predict_proba(X_meta).argmax(axis=1) == y_meta).mean() < 0.7
+    plain = Calibrated().predict_proba(X_meta) / shares
+    np.testing.assert_allclose(p, plain / plain.sum(axis=1, keepdims=True), rtol=1e-6)
+
+
+def test_naturally_imbalanced_tasks_keep_their_labels(load, data_folder, monkeypatch):
+    tasks, methods = load("_tasks"), load("_methods")
+    assert "natural-imbalance" not in tasks.noises_of("gaps")
+    monkeypatch.setattr(tasks, "NATURALLY_IMBALANCED", ("gaps",))
+    assert "natural-imbalance" in tasks.noises_of("gaps")
+    problem = tasks.prepare(tasks.Setting("gaps", "natural-imbalance", 20, 0, 100))
+    assert problem.is_right.all()
+    assert methods.METHODS["plain-balanced"].applies_to("natural-imbalance")
+    assert not methods.METHODS["plain-balanced"].applies_to("uniform")
+
+
 def write_lines(path):
     with path.open("w") as file:
         for method, scores in {"plain": PLAIN, "mw-net": OURS, "hgb": OTHER}.items():
