@@ -16,11 +16,7 @@ from skmetaweight._batches import Rows
 from skmetaweight._build import build_net, check_components, fresh_or_given, resolve_device, seeded
 from skmetaweight._class_weight import meta_class_weight
 from skmetaweight._dataset_rows import labels_of, open_dataset
-from skmetaweight._diagnosis import (
-    WARM_UP_EPOCHS,
-    warn_of_collapse,
-    warn_of_suppressed_classes,
-)
+from skmetaweight._diagnosis import diagnose
 from skmetaweight._fitted_state import unchanged_on_error, unfitted_on_error
 from skmetaweight._html import HTMLReprMixin
 from skmetaweight._label_quality import judge
@@ -37,7 +33,7 @@ from skmetaweight._validation import (
     n_rows,
 )
 from skmetaweight._weighting import WeightingFunction
-from skmetaweight.reweighting import METHODS, Reweighter, Uniform
+from skmetaweight.reweighting import METHODS, Reweighter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,6 +133,9 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         From losses to weights. AttributeError for methods that learn none.
     sample_weights_ : ndarray of shape (n_samples,)
         The learned weight of each row of the X of ``fit``; 1 for trusted rows.
+    label_noise_estimate_ : float
+        Share of the labels, trusted ones left aside, that look wrong: those that
+        :meth:`find_label_issues` names. A rough estimate of the noise rate; see the user guide.
     meta_indices_ : ndarray of int
         Places of the trusted rows in X; empty if they came as ``X_meta``.
     n_features_in_ : int
@@ -409,10 +408,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
                     run_as_task(train, self, data.classes, n_epochs, **task)
                 else:
                     train(FitTasks())
-                if not isinstance(net.reweighter_, Uniform) and self.n_iter_ >= WARM_UP_EPOCHS:
-                    learned = self.sample_weights_[data.train_indices]
-                    warn_of_collapse(net.reweighter_.normalizer * learned)
-                    warn_of_suppressed_classes(learned, data.train.y, data.classes)
+                diagnose(self, data)
         return self
 
     def _keep_results(self, net: ReweightedNet, data: FitData, rows: Rows) -> None:
@@ -447,6 +443,12 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         if isinstance(self._weighting_function, str):
             raise AttributeError(self._weighting_function)
         return self._weighting_function
+
+    @property
+    def label_noise_estimate_(self) -> float:
+        """Share of the labels, trusted ones left aside, that look wrong."""
+        check_is_fitted(self)
+        return self._label_quality.noise_estimate
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Return class probabilities.

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
+
+from skmetaweight.reweighting import Uniform
+
+if TYPE_CHECKING:
+    from skmetaweight._validation import FitData
 
 WARM_UP_EPOCHS = 10
 """Epochs after which equal weights mean that nothing was learned."""
@@ -15,22 +20,41 @@ WARM_UP_EPOCHS = 10
 SUPPRESSED = 0.25
 """Share of the mean weight below which a whole class hardly counts."""
 
+CLEAN = 0.08
+"""Share of suspected labels below which labels look right: with 10% wrong ones it is higher."""
 
-def warn_of_collapse(weights: NDArray[Any]) -> None:
-    """Warn if all weights are near zero, or all equal."""
+ENOUGH_ROWS = 500
+"""Fewer rows than these are easily learned by heart, and no label then looks wrong."""
+
+
+def diagnose(estimator: Any, data: FitData) -> None:
+    """Warn of what the weights of a fitted classifier that learns any say of its data."""
+    if isinstance(estimator.net_.reweighter_, Uniform) or estimator.n_iter_ < WARM_UP_EPOCHS:
+        return
+    learned = estimator.sample_weights_[data.train_indices]
+    if warn_of_collapse(estimator.net_.reweighter_.normalizer * learned):
+        return
+    warn_of_suppressed_classes(learned, data.train.y, data.classes)
+    if estimator.class_weight is None:
+        warn_of_clean_labels(estimator.label_noise_estimate_, len(learned))
+
+
+def warn_of_collapse(weights: NDArray[Any]) -> bool:
+    """Warn if all weights are near zero, or all equal; return whether they are."""
     mean, spread = weights.mean(), weights.std()
     if mean < 1e-3:
         what = f"all near zero (mean {mean:.2g})"
     elif spread < 1e-3 * mean:
         what = f"all equal (standard deviation {spread:.2g} around {mean:.2g})"
     else:
-        return
+        return False
     warnings.warn(
         f"The learned weights are {what}: nothing was learned about the rows. Check that the meta "
         "set is preprocessed as X and large enough, or raise meta_lr or max_epochs.",
         ConvergenceWarning,
-        stacklevel=4,
+        stacklevel=5,
     )
+    return True
 
 
 def warn_of_suppressed_classes(
@@ -47,5 +71,16 @@ def warn_of_suppressed_classes(
             "If these classes are rare rather than mislabelled, check more of their rows; "
             'class_weight="balanced" makes the meta loss care for them.',
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
+        )
+
+
+def warn_of_clean_labels(noise_estimate: float, n_rows: int) -> None:
+    """Warn if hardly any label looks wrong: weights then have nothing to mend."""
+    if noise_estimate < CLEAN and n_rows >= ENOUGH_ROWS:
+        warnings.warn(
+            f"Only {noise_estimate:.1%} of the labels look wrong (label_noise_estimate_). If they "
+            'are right, learned weights rather cost some accuracy: compare with method="uniform".',
+            UserWarning,
+            stacklevel=5,
         )

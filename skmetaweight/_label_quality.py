@@ -55,6 +55,11 @@ class LabelQuality:
         """Whether prediction and weight, not above the mean, both speak against the label."""
         return (self.predicted != self.given) & (self.relative_weights <= 1) & ~self.trusted
 
+    @property
+    def noise_estimate(self) -> float:
+        """Share of the labels that are not trusted which are issues."""
+        return float(self.is_issue[~self.trusted].mean())
+
     def issues(self) -> NDArray[np.intp]:
         """Return the places of the issues, the lowest quality first."""
         order = np.argsort(self.scores, kind="stable")

@@ -36,6 +36,7 @@ ALLOWED = {
         "_epoch.py",
         "_build.py",
         "_classifier.py",
+        "_diagnosis.py",
         "__init__.py",
     },
     "skmetaweight._net": {"_build.py", "_classifier.py", "_label_quality.py", "__init__.py"},
