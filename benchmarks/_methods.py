@@ -216,7 +216,7 @@ def plain_on_noisy(problem: Problem, seed: int, **params: Any) -> Fitted:
 
 
 def split_off(problem: Problem, seed: int, **params: Any) -> Fitted:
-    """The meta set is a tenth of the noisy rows, taken on trust."""
+    """The meta set is a tenth of the noisy rows."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         clf = network(seed, **params).fit(problem.X, problem.y)
@@ -358,6 +358,7 @@ METHODS: dict[str, Method] = {
     "untrusted-plain": Method(plain_on_noisy, 2.2),
     "untrusted-gce": Method(partial(plain_on_noisy, criterion=GeneralizedCrossEntropy), 2.3),
     "untrusted-split": Method(split_off, 2.4),
+    "untrusted-split-plain-loss": Method(partial(split_off, robust_meta_loss=False), 2.4),
     "untrusted-split-gce": Method(partial(split_off, criterion=GeneralizedCrossEntropy), 1.4),
     "untrusted-pseudo": Method(pseudo_trusted, 4.5),
 }

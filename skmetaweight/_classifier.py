@@ -61,7 +61,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         ``MetaWeightNet.paper()``.
     meta_size : float or int, default=0.1
         Used only when ``fit`` gets no trusted rows: the share or number of rows of X that are
-        split off and taken on trust.
+        split off in their place.
     meta_share : float, default=0.2
         Share of the training loss that the meta rows carry, in [0, 1). 0 as published.
     alignment_memory : float, default=0.9
@@ -86,6 +86,10 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         method's own network.
     class_weight : dict, "balanced" or None, default=None
         What the meta loss cares about; the learned weights follow.
+    robust_meta_loss : bool or "auto", default="auto"
+        Whether a loss :math:`\ell` of a meta row becomes :math:`(1 - e^{-0.7\ell}) / 0.7`, which is
+        bounded as generalized cross-entropy [4]_, so that wrong labels among them count less.
+        "auto" does so when ``fit`` gets no trusted rows.
     early_stopping : bool, default=True
         Whether the epoch with the lowest meta loss is kept. All epochs are run; add skorch's
         ``EarlyStopping(monitor="meta_loss")`` to the callbacks to stop before.
@@ -159,6 +163,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
     .. [2] Zhou, Shu, Liu and Meng. FMW-Net: A First-Order Meta-Weight-Net Approach for Sample
        Weighting. International Journal of Machine Learning and Cybernetics, 16, 2025.
     .. [3] Ren et al. Learning to Reweight Examples for Robust Deep Learning. ICML, 2018.
+    .. [4] Zhang and Sabuncu. Generalized Cross Entropy Loss for Training Deep Neural Networks with
+       Noisy Labels. NeurIPS, 2018.
 
     Examples
     --------
@@ -192,6 +198,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         "lookahead_lr": [Interval(Real, 0, None, closed="neither"), StrOptions({"lr"})],
         "weighting": [StrOptions({"class-aware"}), torch.nn.Module, None],
         "class_weight": [dict, StrOptions({"balanced"}), None],
+        "robust_meta_loss": ["boolean", StrOptions({"auto"})],
         "early_stopping": ["boolean"],
         "criterion": "no_validation",
         "optimizer": [callable],
@@ -229,6 +236,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         lookahead_lr: float | str = 0.1,
         weighting: torch.nn.Module | str | None = None,
         class_weight: dict[Any, float] | str | None = None,
+        robust_meta_loss: bool | str = "auto",
         early_stopping: bool = True,
         criterion: Any = torch.nn.CrossEntropyLoss,
         optimizer: Any = torch.optim.AdamW,
@@ -259,6 +267,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         self.lookahead_lr = lookahead_lr
         self.weighting = weighting
         self.class_weight = class_weight
+        self.robust_meta_loss = robust_meta_loss
         self.early_stopping = early_stopping
         self.criterion = criterion
         self.optimizer = optimizer
@@ -398,9 +407,11 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
                 weight = meta_class_weight(self.class_weight, data.classes, data.meta.y)
             with unfitted_on_error(self):
                 n_epochs = epochs or self.max_epochs
+                is_auto = self.robust_meta_loss == "auto"
+                robust = not data.meta_is_trusted if is_auto else bool(self.robust_meta_loss)
 
                 def train(tasks: FitTasks) -> None:
-                    net.train(rows, meta_rows, n_epochs, weight, tasks)
+                    net.train(rows, meta_rows, n_epochs, weight, tasks, robust=robust)
                     self._keep_results(net, data, rows)
 
                 if epochs is None:

@@ -50,7 +50,7 @@ class TrainingPass:
     outputs : Tensor of shape (n, n_classes) or (n + m, n_classes)
         What the module returned; trusted rows that took part come last.
     all_losses : Tensor of shape (n,) or (n + m,)
-        Per-sample losses of the same rows, in nats.
+        Per-sample losses of the same rows, in nats; for trusted rows, as in the meta loss.
     meta_loss : Tensor of shape () or None
         Loss of the trusted rows that took part in the same pass; None if none did.
     rows : tuple of Batch
@@ -107,22 +107,39 @@ class Objective:
         Share :math:`\lambda` of the training loss that trusted rows carry, in [0, 1).
     meta_class_weight : Tensor of shape (n_classes,), optional
         Weight of each class in the meta loss; its mean over the meta set should be one.
+    meta_robustness : float, default=0.0
+        :math:`q` of the bounded losses :math:`(1 - e^{-q\ell})/q` that meta rows have instead of
+        :math:`\ell`, as in generalized cross-entropy [1]_; 0 for :math:`\ell` itself.
     head : Linear, optional
         The last layer; what goes in and out of it is then kept.
     autocast_dtype : torch.dtype, optional
         As in :func:`outputs_of`, for all passes.
+
+    References
+    ----------
+    .. [1] Zhang and Sabuncu. Generalized Cross Entropy Loss for Training Deep Neural Networks with
+       Noisy Labels. NeurIPS, 2018.
     """
 
     criterion: nn.Module
     meta_share: float = 0.0
     meta_class_weight: Tensor | None = None
+    meta_robustness: float = 0.0
     head: nn.Linear | None = None
     autocast_dtype: torch.dtype | None = None
 
     def meta_loss(self, losses: Tensor, y: Tensor) -> Tensor:
+        """Reduce what the criterion gives for meta rows."""
+        return self._meta_mean(self._bounded(losses), y)
+
+    def _meta_mean(self, losses: Tensor, y: Tensor) -> Tensor:
         if self.meta_class_weight is not None:
             losses = losses * self.meta_class_weight[y]
         return losses.mean()
+
+    def _bounded(self, losses: Tensor) -> Tensor:
+        q = self.meta_robustness
+        return -torch.expm1(-q * losses) / q if q else losses
 
     def weighted_loss(self, forward: TrainingPass, weights: Tensor) -> Tensor:
         return sample_mean(weights * forward.losses, forward.rows[0].sample_weight)
@@ -157,8 +174,12 @@ class Objective:
         start = (_get_rng_state(batch.y.device), _copy_of_buffers(module)) if repeatable else None
         with _last_layer(self.head) as last, _calls_in(module if keep_calls else None) as calls:
             outputs, losses = self._losses(module, rows)
-        n = batch.n_rows
-        meta_loss = self.meta_loss(losses[n:], meta_batch.y) if self.meta_share else None
+        meta_loss = None
+        if self.meta_share:
+            losses, meta_losses = losses.tensor_split([batch.n_rows])
+            meta_losses = self._bounded(meta_losses)
+            losses = torch.cat([losses, meta_losses])
+            meta_loss = self._meta_mean(meta_losses, meta_batch.y)
         return TrainingPass(outputs, losses, meta_loss, rows, *last[0], start, calls)
 
     def meta_pass(self, module: nn.Module, meta_batch: Batch) -> TrainingPass:

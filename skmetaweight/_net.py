@@ -33,6 +33,9 @@ EVALUATION_ROWS = 1024
 BAR_DELAY = 2.0
 """Seconds of training after which a bar is worth showing."""
 
+META_ROBUSTNESS = 0.7
+"""What generalized cross-entropy's paper recommends, for meta rows that may be mislabelled."""
+
 
 class NonFiniteLossError(ValueError):
     """The training loss or the meta loss became NaN or infinite."""
@@ -197,12 +200,19 @@ class ReweightedNet(NeuralNetClassifier):
         epochs: int,
         meta_class_weight: NDArray[Any] | None,
         tasks: FitTasks,
+        *,
+        robust: bool,
     ) -> ReweightedNet:
         """Train for some epochs; then put back the epoch with the lowest meta loss."""
         head = find_head(self.module_.eval(), rows.take(torch.arange(2, device=rows.device)).X)
         weight = None if meta_class_weight is None else self.parameter.new_tensor(meta_class_weight)
         self.objective_ = Objective(
-            self.losses_, self.meta_share, weight, head, self.autocast_dtype
+            self.losses_,
+            self.meta_share,
+            weight,
+            META_ROBUSTNESS if robust else 0.0,
+            head,
+            self.autocast_dtype,
         )
         self.reweighter_.bind(self.objective_, len(rows))
         self.meta_rows_ = meta_rows

@@ -215,6 +215,7 @@ class FitData(NamedTuple):
     train_indices: NDArray[Any]
     meta_indices: NDArray[Any]
     classes: NDArray[Any]
+    meta_is_trusted: bool
 
 
 def check_fit_data(
@@ -271,7 +272,8 @@ def check_fit_data(
     meta = meta._replace(X=_encode_X(estimator, meta.X))
     train = train.with_mean_weight_one()
     warn_of_missing_classes(meta.y, classes)
-    return FitData(train, meta, train_indices, meta_indices, classes)
+    is_trusted = X_meta is not None or meta_mask is not None
+    return FitData(train, meta, train_indices, meta_indices, classes, is_trusted)
 
 
 def _numbers(X: Any) -> Any:
@@ -317,8 +319,8 @@ def _warn_of_split(estimator: Any, n_meta: int) -> None:
         return
     warnings.warn(
         f"No trusted rows were given: {n_meta} rows (meta_size={estimator.meta_size}) were split "
-        "off and are taken on trust. If their labels are as noisy as the others, reweighting can "
-        "cost accuracy: pass checked rows as X_meta and y_meta, or mark them with meta_mask.",
+        "off, whose labels may be as noisy as the others: reweighting gains far less by them and "
+        "can cost accuracy. Pass checked rows as X_meta and y_meta, or mark them with meta_mask.",
         UserWarning,
         stacklevel=5,
     )

@@ -53,12 +53,20 @@ class Reference:
     """What all methods share: the losses of both levels and the training loss."""
 
     def __init__(
-        self, network=None, optimizer=None, *, meta_share=0.0, meta_class_weight=None, n_classes=3
+        self,
+        network=None,
+        optimizer=None,
+        *,
+        meta_share=0.0,
+        meta_class_weight=None,
+        meta_robustness=0.0,
+        n_classes=3,
     ):
         self.network = network
         self.optimizer = optimizer
         self.meta_share = meta_share
         self.meta_class_weight = meta_class_weight
+        self.meta_robustness = meta_robustness
         self.n_classes = n_classes
 
     def forward(self, module, params, batch, meta_batch):
@@ -71,6 +79,8 @@ class Reference:
         return losses[:n], self.meta_mean(losses[n:], meta_batch)
 
     def meta_mean(self, losses, meta_batch):
+        if self.meta_robustness:
+            losses = (1 - torch.exp(-self.meta_robustness * losses)) / self.meta_robustness
         if self.meta_class_weight is not None:
             losses = losses * self.meta_class_weight[meta_batch.y]
         return losses.sum() / len(losses)

@@ -199,12 +199,12 @@ def test_errors_of_the_module_are_not_taken_for_missing_derivatives():
 WITHOUT_BIAS = nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 3, False))
 
 
-def last_layer_objective(module, meta_share, meta_class_weight=None):
+def last_layer_objective(module, meta_share, meta_class_weight=None, robustness=0.0):
     criterion = nn.CrossEntropyLoss(reduction="none")
-    return Objective(criterion, meta_share, meta_class_weight, head=module[-1])
+    return Objective(criterion, meta_share, meta_class_weight, robustness, head=module[-1])
 
 
-def last_layer_reference(module, batch, meta_batch, meta_share, class_weight):
+def last_layer_reference(module, batch, meta_batch, meta_share, class_weight, robustness=0.0):
     """Products of the gradients of the last layer's parameters, and those of the meta loss."""
     params = dict(module[-1].named_parameters())
     n = len(batch.y)
@@ -219,19 +219,24 @@ def last_layer_reference(module, batch, meta_batch, meta_share, class_weight):
         losses = cross_entropy(module[-1](copy.deepcopy(module)[:-1](batch.X)), batch.y)
         logits = module[-1](copy.deepcopy(module)[:-1](meta_batch.X))
         meta_losses = cross_entropy(logits, meta_batch.y)
+    if robustness:
+        meta_losses = (1 - torch.exp(-robustness * meta_losses)) / robustness
     direction = gradients((class_weight[meta_batch.y] * meta_losses).mean(), params)
     return per_sample_alignments(losses, params, direction), direction, losses, params
 
 
 @pytest.mark.parametrize("meta_share", [0.0, 0.3])
 @pytest.mark.parametrize("bias", [True, False])
-def test_last_layer_alignments_are_exact(meta_share, bias):
+@pytest.mark.parametrize("robustness", [0.0, 0.7])
+def test_last_layer_alignments_are_exact(meta_share, bias, robustness):
     case = MODULE_CASES["batch norm"]
     module = make_module(case) if bias else copy.deepcopy(WITHOUT_BIAS).double()
     batch, meta_batch = make_batch(case), make_meta_batch(case)
     class_weight = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
-    goal = last_layer_objective(module, meta_share, class_weight)
-    expected, _, _, _ = last_layer_reference(module, batch, meta_batch, meta_share, class_weight)
+    goal = last_layer_objective(module, meta_share, class_weight, robustness)
+    expected, _, _, _ = last_layer_reference(
+        module, batch, meta_batch, meta_share, class_weight, robustness
+    )
     forward = goal.training_pass(module, batch, meta_batch)
     state = copy.deepcopy(module.state_dict())
     got, meta_loss = LastLayerAlignments()(goal, module, forward, meta_batch)

@@ -298,7 +298,7 @@ def test_meta_set_and_meta_mask_are_the_same_rows(method: str, data: Data) -> No
 @pytest.mark.parametrize(("meta_size", "n_meta"), [(0.25, 24), (24, 24), (np.float32(0.25), 24)])
 def test_split_is_stratified_and_warned_of(meta_size: Any, n_meta: int, data: Data) -> None:
     clf = quick(meta_size=meta_size)
-    with pytest.warns(UserWarning, match=rf"{n_meta} rows \(meta_size=.*taken on trust") as record:
+    with pytest.warns(UserWarning, match=rf"{n_meta} rows \(meta_size=.*may be as noisy") as record:
         clf.fit(data.X, data.y)
     assert record[0].filename == __file__
     assert len(clf.meta_indices_) == n_meta
@@ -306,6 +306,18 @@ def test_split_is_stratified_and_warned_of(meta_size: Any, n_meta: int, data: Da
     np.testing.assert_allclose(shares, 0.25, atol=0.03)
     np.testing.assert_array_equal(clf.sample_weights_[clf.meta_indices_], 1)
     quick(method="uniform").fit(data.X, data.y)  # no weights are learned, nothing to warn of
+
+
+@pytest.mark.parametrize("given", ["auto", True, False])
+def test_meta_loss_is_robust_without_trusted_rows_or_if_asked(given: Any, data: Data) -> None:
+    clf = quick(method="uniform", robust_meta_loss=given)  # which does not warn of a split
+    trusted = {"X_meta": data.X_meta, "y_meta": data.y_meta}
+    for source, is_robust in (({}, given in ("auto", True)), (trusted, given is True)):
+        clf.fit(data.X, data.y, **source)
+        losses = clf.net_.evaluate(clf.net_.meta_rows_).losses
+        if is_robust:
+            losses = (1 - torch.exp(-0.7 * losses)) / 0.7
+        assert clf.history_[clf.best_epoch_ - 1, "meta_loss"] == pytest.approx(float(losses.mean()))
 
 
 def test_fewer_trusted_rows_than_a_meta_batch(method: str, data: Data) -> None:

@@ -29,20 +29,26 @@ def random_direction(module):
 # ------------------------------------------------------------------ the training pass
 
 
+@pytest.mark.parametrize("robustness", [0.0, 0.7])
 @pytest.mark.parametrize("meta_share", [0.0, 0.3])
-def test_training_loss_is_its_equation(meta_share):
+def test_training_loss_is_its_equation(meta_share, robustness):
     module, weights = make_module(), torch.rand(12, dtype=torch.float64)
     batch, meta_batch = make_batch(weighted=True), make_meta_batch()
     class_weight = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
     criterion = nn.CrossEntropyLoss(reduction="none")
-    goal = Objective(criterion, meta_share, class_weight)
+    goal = Objective(criterion, meta_share, class_weight, robustness)
     forward = goal.training_pass(module, batch, meta_batch)
     losses = cross_entropy(module(batch.X), batch.y)
     torch.testing.assert_close(forward.losses, losses)
     expected = (1 - meta_share) * (batch.sample_weight * weights * losses).sum() / 12
     if meta_share:
         meta_losses = cross_entropy(module(meta_batch.X), meta_batch.y)
-        expected = expected + meta_share * (class_weight[meta_batch.y] * meta_losses).mean()
+        if robustness:  # generalized cross-entropy, by the probability of the given label
+            p_given = torch.exp(-meta_losses)
+            meta_losses = (1 - p_given**robustness) / robustness
+        meta_loss = (class_weight[meta_batch.y] * meta_losses).mean()
+        torch.testing.assert_close(forward.meta_loss, meta_loss)
+        expected = expected + meta_share * meta_loss
     torch.testing.assert_close(goal.training_loss(forward, weights), expected)
 
 

@@ -29,21 +29,14 @@ def compare_runs(
     n_steps=7,
     lookahead_lr=0.2,
     weighted=False,
-    meta_share=0.0,
-    meta_class_weight=None,
+    **objective,
 ):
     """Assert equal weights, gradients, parameters and networks at every step.
 
     Returns the reweighter and the reference, for what only some methods have.
     """
     module = make_module(case)
-    ready(
-        reweighter,
-        module,
-        n_rows=3 * N_ROWS,
-        meta_share=meta_share,
-        meta_class_weight=meta_class_weight,
-    )
+    ready(reweighter, module, n_rows=3 * N_ROWS, **objective)
     network = copy.deepcopy(getattr(reweighter, "network", None))
     reference = make_reference(network) if network is not None else make_reference()
     slow_module = copy.deepcopy(module)

@@ -49,7 +49,11 @@ def test_steps(normalize, network_optimizer, optimizer, interval, meta_share):
 @pytest.mark.parametrize("options", [{"class_aware": True}, {"eta": 0.1}, {"eta": 5.0}])
 @pytest.mark.parametrize("name", ["batch norm", "cnn", "dict input", "running scale"])
 def test_steps_with_options(name, options, meta_share):
-    objective = {"meta_share": meta_share, "meta_class_weight": CLASS_WEIGHT}
+    objective = {
+        "meta_share": meta_share,
+        "meta_class_weight": CLASS_WEIGHT,
+        "meta_robustness": 0.7,
+    }
     compare_runs(
         FirstOrderMetaWeightNet(meta_interval=1, **options),
         lambda network: FirstOrderMetaWeightNetReference(

@@ -22,6 +22,7 @@ CLASS_WEIGHT = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
 OBJECTIVES = {"published": {}, "share": {"meta_share": 0.3}}
 OBJECTIVES["class weight"] = {"meta_class_weight": CLASS_WEIGHT}
 OBJECTIVES["both"] = {"meta_share": 0.3, "meta_class_weight": CLASS_WEIGHT}
+OBJECTIVES["robust"] = {**OBJECTIVES["both"], "meta_robustness": 0.7}
 
 
 @pytest.mark.parametrize("weighted", [False, True])

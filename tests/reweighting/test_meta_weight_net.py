@@ -45,13 +45,16 @@ SETTINGS = {
     "class weight": {"meta_class_weight": CLASS_WEIGHT},
     "meta share": {"meta_share": 0.3},
     "raw with meta share": {"meta_share": 0.3, "normalize": False},
+    "robust": {"meta_robustness": 0.7},
     "everything": {
         "meta_share": 0.3,
         "class_aware": True,
         "weighted": True,
         "meta_class_weight": CLASS_WEIGHT,
+        "meta_robustness": 0.7,
     },
 }
+OF_THE_OBJECTIVE = {"meta_share", "meta_class_weight", "meta_robustness"}
 
 
 def bent_network(n_inputs, hidden_dim):
@@ -83,14 +86,12 @@ class Problem:
         normalize=True,
         class_aware=False,
         weighted=False,
-        meta_share=0.0,
-        meta_class_weight=None,
+        **objective,
     ):
         self.module = make_module(case)
         self.batch, self.meta_batch = make_batch(case, weighted=weighted), make_meta_batch(case)
         n_inputs = 1 + N_CLASSES * class_aware
         network = smooth_network(n_inputs) if smooth else bent_network(n_inputs, 6)
-        objective = {"meta_share": meta_share, "meta_class_weight": meta_class_weight}
         reweighter = MetaWeightNet(
             memory=0.0,
             normalize=normalize,
@@ -208,9 +209,7 @@ def test_gradient_of_the_module_is_that_of_the_newly_weighted_loss(setting):
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
 def test_steps_without_memory(setting):
     setting = dict(setting)
-    objective = {
-        key: setting.pop(key) for key in ("meta_share", "meta_class_weight") if key in setting
-    }
+    objective = {key: setting.pop(key) for key in OF_THE_OBJECTIVE & setting.keys()}
     weighted = setting.pop("weighted", False)
     compare_runs(
         MetaWeightNet(memory=0.0, **setting),
@@ -229,9 +228,7 @@ def test_steps_without_memory(setting):
 @pytest.mark.parametrize("name", [name for name in SETTINGS if "raw" not in name])
 def test_steps_with_memory(name, interval):
     setting = dict(SETTINGS[name])
-    objective = {
-        key: setting.pop(key) for key in ("meta_share", "meta_class_weight") if key in setting
-    }
+    objective = {key: setting.pop(key) for key in OF_THE_OBJECTIVE & setting.keys()}
     weighted = setting.pop("weighted", False)
     reweighter, reference = compare_runs(
         MetaWeightNet(meta_interval=interval, meta_lr=1e-3, alignment_layers="all", **setting),
