@@ -34,9 +34,9 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 from skmetaweight._chain import NotAChainError, chain_product
+from skmetaweight._forward import Params
 from skmetaweight._functional import (
     Objective,
-    Params,
     TrainingPass,
     gradient,
     trainable,

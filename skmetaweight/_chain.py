@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
-from skmetaweight._functional import LayerCall, Objective, Params, TrainingPass, trainable
+from skmetaweight._forward import LayerCall, Params
+from skmetaweight._functional import Objective, TrainingPass, trainable
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 ELEMENTWISE = (

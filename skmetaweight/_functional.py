@@ -2,21 +2,23 @@ r"""What the methods differentiate: losses of both levels, the passes, the looka
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
-Params = dict[str, Tensor]
-"""Parameters by name, as ``dict(module.named_parameters())``."""
-
-RngState = tuple[Tensor, ...]
-"""State of the generator of the CPU and, if it is another, of the device."""
+from skmetaweight._forward import (
+    LayerCall,
+    Params,
+    RngState,
+    calls_of,
+    calls_within,
+    copy_of_buffers,
+    get_rng_state,
+    outputs_of,
+    replayed,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +33,6 @@ class Batch:
     @property
     def n_rows(self) -> int:
         return len(self.y)
-
-
-class LayerCall(NamedTuple):
-    """What went into a layer and what came out of it, with their graph."""
-
-    layer: nn.Module
-    input: Tensor
-    output: Tensor
 
 
 @dataclass(frozen=True)
@@ -171,34 +165,37 @@ class Objective:
     ) -> TrainingPass:
         """Run the training forward: the only one that moves BatchNorm statistics."""
         rows = (batch, meta_batch) if self.meta_share else (batch,)
-        start = (_get_rng_state(batch.y.device), _copy_of_buffers(module)) if repeatable else None
-        with _last_layer(self.head) as last, _calls_in(module if keep_calls else None) as calls:
+        start = (get_rng_state(batch.y.device), copy_of_buffers(module)) if repeatable else None
+        with (
+            calls_of(self.head) as last,
+            calls_within(module if keep_calls else None) as calls,
+        ):
             outputs, losses = self._losses(module, rows)
         meta_loss = None
         if self.meta_share:
-            losses, meta_losses = losses.tensor_split([batch.n_rows])
-            meta_losses = self._bounded(meta_losses)
-            losses = torch.cat([losses, meta_losses])
+            meta_losses = self._bounded(losses[batch.n_rows :])
             meta_loss = self._meta_mean(meta_losses, meta_batch.y)
+            if self.meta_robustness:
+                losses = torch.cat([losses[: batch.n_rows], meta_losses])
         return TrainingPass(outputs, losses, meta_loss, rows, *last[0], start, calls)
 
     def meta_pass(self, module: nn.Module, meta_batch: Batch) -> TrainingPass:
         """Run trusted rows alone; the module's buffers stay as they are."""
-        with _last_layer(self.head) as last:
-            outputs, losses = self._losses(module, (meta_batch,), _copy_of_buffers(module))
+        with calls_of(self.head) as last:
+            outputs, losses = self._losses(module, (meta_batch,), copy_of_buffers(module))
         meta_loss = self.meta_loss(losses, meta_batch.y)
         return TrainingPass(outputs, losses, meta_loss, (meta_batch,), *last[0], None)
 
     def losses_at(self, module: nn.Module, params: Params, rows: tuple[Batch, ...]) -> Tensor:
         """Per-sample losses at other parameters; the module's buffers stay as they are."""
-        return self._losses(module, rows, {**params, **_copy_of_buffers(module)})[1]
+        return self._losses(module, rows, {**params, **copy_of_buffers(module)})[1]
 
     def repeated(self, module: nn.Module, params: Params, forward: TrainingPass) -> Tensor:
         """Repeat a training pass at other parameters: same rows, random numbers and buffers."""
         assert forward.start is not None
         rng_state, buffers = forward.start
         buffers = {name: buffer.clone() for name, buffer in buffers.items()}
-        with _replayed(forward.losses.device, rng_state):
+        with replayed(forward.losses.device, rng_state):
             return self._losses(module, forward.rows, {**params, **buffers})[1]
 
     def _losses(
@@ -208,60 +205,6 @@ class Objective:
         y = rows[0].y if len(rows) == 1 else torch.cat([batch.y for batch in rows])
         outputs = outputs_of(module, X, self.autocast_dtype, state)
         return outputs, self.criterion(outputs, y)
-
-
-def outputs_of(
-    module: nn.Module,
-    X: Tensor | dict[str, Tensor],
-    autocast_dtype: torch.dtype | None = None,
-    state: Params | None = None,
-) -> Tensor:
-    """Run a module on the X of a batch.
-
-    Parameters
-    ----------
-    module : Module
-    X : Tensor or dict of str to Tensor
-    autocast_dtype : torch.dtype, optional
-        What torch's autocast computes layers in; outputs come in float32 all the same.
-    state : dict of str to Tensor, optional
-        Parameters and buffers to be used in place of the module's own.
-    """
-    args, kwargs = ((), X) if isinstance(X, dict) else ((X,), {})
-    with _autocast(module, autocast_dtype):
-        if state is None:
-            outputs = module(*args, **kwargs)
-        else:
-            outputs = functional_call(
-                module, _by_place(module, state), args, kwargs, tie_weights=False
-            )
-    is_reduced = isinstance(outputs, Tensor) and outputs.dtype == autocast_dtype
-    return outputs.float() if is_reduced else outputs
-
-
-def _by_place(module: nn.Module, state: Params) -> Params:
-    """Name each tensor by every place that holds it: it may be shared by several layers.
-
-    Torch ties by name, and spoils a module in which one layer has two names.
-    """
-    named = chain(module.named_parameters(), module.named_buffers())
-    given = {id(tensor): state[name] for name, tensor in named if name in state}
-    every_place = {"recurse": False, "remove_duplicate": False}
-    return {
-        name: given[id(tensor)]
-        for prefix, layer in module.named_modules()
-        for name, tensor in chain(
-            layer.named_parameters(prefix, **every_place),
-            layer.named_buffers(prefix, **every_place),
-        )
-        if id(tensor) in given
-    }
-
-
-def _autocast(module: nn.Module, dtype: torch.dtype | None) -> AbstractContextManager[Any]:
-    if dtype is None:
-        return nullcontext()
-    return torch.autocast(next(module.parameters()).device.type, dtype)
 
 
 def sample_mean(values: Tensor, sample_weight: Tensor | None) -> Tensor:
@@ -309,78 +252,6 @@ def meta_gradient(
     losses = objective.losses_at(module, params, (meta_batch,))
     loss = objective.meta_loss(losses, meta_batch.y)
     return gradient(loss, params), loss.detach()
-
-
-@contextmanager
-def _last_layer(layer: nn.Linear | None) -> Iterator[list[tuple[Tensor | None, Tensor | None]]]:
-    """Collect a layer's detached inputs and its outputs, call by call; without one, None.
-
-    They come in the dtype of the layer's weight, which autocast leaves as it is.
-    """
-    calls: list[tuple[Tensor | None, Tensor | None]] = []
-    if layer is None:
-        yield [(None, None)]
-        return
-
-    def keep(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        output = output.to(layer.weight.dtype)
-        calls.append((args[0].detach().to(layer.weight.dtype), output))
-        return output
-
-    hook = layer.register_forward_hook(keep)
-    try:
-        yield calls
-    finally:
-        hook.remove()
-
-
-@contextmanager
-def _calls_in(module: nn.Module | None) -> Iterator[list[LayerCall]]:
-    """Collect the calls of the layers that have no layers of their own."""
-    calls: list[LayerCall] = []
-
-    def keep(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-        calls.append(LayerCall(layer, args[0] if args else output, output))
-
-    layers = [] if module is None else list(module.modules())
-    hooks = [
-        layer.register_forward_hook(keep)
-        for layer in layers
-        if not any(True for _ in layer.children())
-    ]
-    try:
-        yield calls
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-@contextmanager
-def _replayed(device: torch.device, rng_state: RngState) -> Iterator[None]:
-    """Run a block from a random state, and put the present one back."""
-    present = _get_rng_state(device)
-    _set_rng_state(device, rng_state)
-    try:
-        yield
-    finally:
-        _set_rng_state(device, present)
-
-
-def _copy_of_buffers(module: nn.Module) -> Params:
-    return {name: buffer.clone() for name, buffer in module.named_buffers()}
-
-
-def _get_rng_state(device: torch.device) -> RngState:
-    states = [torch.get_rng_state()]
-    if device.type != "cpu":
-        states.append(torch.get_device_module(device).get_rng_state())
-    return tuple(states)
-
-
-def _set_rng_state(device: torch.device, states: RngState) -> None:
-    torch.set_rng_state(states[0])
-    if device.type != "cpu":
-        torch.get_device_module(device).set_rng_state(states[1])
 
 
 def _concatenate(parts: list[Any]) -> Any:

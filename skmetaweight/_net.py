@@ -20,7 +20,8 @@ from tqdm.auto import tqdm
 from skmetaweight._batches import RowBatches, Rows
 from skmetaweight._dataset_rows import DatasetRows
 from skmetaweight._epoch import EpochLog
-from skmetaweight._functional import Batch, Objective, outputs_of
+from skmetaweight._forward import outputs_of
+from skmetaweight._functional import Batch, Objective
 from skmetaweight._last_layer import find_head
 from skmetaweight._meta_set import MetaBatches
 from skmetaweight._tasks import FitTasks, StopFit

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from skmetaweight._alignments import Alignments
+from skmetaweight._forward import Params
 from skmetaweight._functional import (
     Batch,
     Objective,
-    Params,
     TrainingPass,
     accumulate,
     gradient,

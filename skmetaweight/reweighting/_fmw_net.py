@@ -8,9 +8,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from skmetaweight._forward import Params
 from skmetaweight._functional import (
     Batch,
-    Params,
     TrainingPass,
     accumulate,
     gradient,

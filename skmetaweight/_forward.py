@@ -1,0 +1,150 @@
+"""Running a module: with other parameters, once more, or with its layers watched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import chain
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+Params = dict[str, Tensor]
+"""Parameters by name, as ``dict(module.named_parameters())``."""
+
+RngState = tuple[Tensor, ...]
+"""State of the generator of the CPU and, if it is another, of the device."""
+
+
+class LayerCall(NamedTuple):
+    """What went into a layer and what came out of it, with their graph."""
+
+    layer: nn.Module
+    input: Tensor
+    output: Tensor
+
+
+def outputs_of(
+    module: nn.Module,
+    X: Tensor | dict[str, Tensor],
+    autocast_dtype: torch.dtype | None = None,
+    state: Params | None = None,
+) -> Tensor:
+    """Run a module on the X of a batch.
+
+    Parameters
+    ----------
+    module : Module
+    X : Tensor or dict of str to Tensor
+    autocast_dtype : torch.dtype, optional
+        What torch's autocast computes layers in; outputs come in float32 all the same.
+    state : dict of str to Tensor, optional
+        Parameters and buffers to be used in place of the module's own.
+    """
+    args, kwargs = ((), X) if isinstance(X, dict) else ((X,), {})
+    with _autocast(module, autocast_dtype):
+        if state is None:
+            outputs = module(*args, **kwargs)
+        else:
+            outputs = functional_call(
+                module, _by_place(module, state), args, kwargs, tie_weights=False
+            )
+    is_reduced = isinstance(outputs, Tensor) and outputs.dtype == autocast_dtype
+    return outputs.float() if is_reduced else outputs
+
+
+def _by_place(module: nn.Module, state: Params) -> Params:
+    """Name each tensor by every place that holds it: it may be shared by several layers.
+
+    Torch ties by name, and spoils a module in which one layer has two names.
+    """
+    named = chain(module.named_parameters(), module.named_buffers())
+    given = {id(tensor): state[name] for name, tensor in named if name in state}
+    every_place = {"recurse": False, "remove_duplicate": False}
+    return {
+        name: given[id(tensor)]
+        for prefix, layer in module.named_modules()
+        for name, tensor in chain(
+            layer.named_parameters(prefix, **every_place),
+            layer.named_buffers(prefix, **every_place),
+        )
+        if id(tensor) in given
+    }
+
+
+def _autocast(module: nn.Module, dtype: torch.dtype | None) -> AbstractContextManager[Any]:
+    if dtype is None:
+        return nullcontext()
+    return torch.autocast(next(module.parameters()).device.type, dtype)
+
+
+@contextmanager
+def calls_of(
+    layer: nn.Linear | None,
+) -> Iterator[list[tuple[Tensor | None, Tensor | None]]]:
+    """Collect a layer's detached inputs and its outputs, call by call; without one, None.
+
+    They come in the dtype of the layer's weight, which autocast leaves as it is.
+    """
+    calls: list[tuple[Tensor | None, Tensor | None]] = []
+    if layer is None:
+        yield [(None, None)]
+        return
+
+    def keep(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        output = output.to(layer.weight.dtype)
+        calls.append((args[0].detach().to(layer.weight.dtype), output))
+        return output
+
+    hook = layer.register_forward_hook(keep)
+    try:
+        yield calls
+    finally:
+        hook.remove()
+
+
+@contextmanager
+def calls_within(module: nn.Module | None) -> Iterator[list[LayerCall]]:
+    """Collect the calls of the layers that have no layers of their own."""
+    calls: list[LayerCall] = []
+
+    def keep(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+        calls.append(LayerCall(layer, args[0] if args else output, output))
+
+    layers = [] if module is None else [part for part in module.modules() if not part._modules]
+    hooks = [layer.register_forward_hook(keep) for layer in layers]
+    try:
+        yield calls
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
+def replayed(device: torch.device, rng_state: RngState) -> Iterator[None]:
+    """Run a block from a random state, and put the present one back."""
+    present = get_rng_state(device)
+    _set_rng_state(device, rng_state)
+    try:
+        yield
+    finally:
+        _set_rng_state(device, present)
+
+
+def copy_of_buffers(module: nn.Module) -> Params:
+    return {name: buffer.clone() for name, buffer in module.named_buffers()}
+
+
+def get_rng_state(device: torch.device) -> RngState:
+    states = [torch.get_rng_state()]
+    if device.type != "cpu":
+        states.append(torch.get_device_module(device).get_rng_state())
+    return tuple(states)
+
+
+def _set_rng_state(device: torch.device, states: RngState) -> None:
+    torch.set_rng_state(states[0])
+    if device.type != "cpu":
+        torch.get_device_module(device).set_rng_state(states[1])
