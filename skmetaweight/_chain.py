@@ -5,8 +5,9 @@ Along a direction :math:`d`, a layer :math:`y = f(x; \theta)` passes a tangent o
 .. math:: \dot y = \frac{\partial y}{\partial x} \dot x + \frac{\partial y}{\partial \theta} d .
 
 A linear layer does with tangents as with rows. The Jacobian :math:`\partial y / \partial x` of an
-activation, of dropout and of batch normalisation is symmetric, so that it is applied by an ordinary
-backward pass through this one layer, with the mask and the statistics of the training pass.
+activation, of dropout, of softmax and of batch normalisation is symmetric, so that it is applied by
+an ordinary backward pass through this one layer, with the mask and the statistics of the training
+pass.
 Nothing of the pass is repeated, as forward-mode differentiation does.
 """
 
@@ -23,11 +24,11 @@ from skmetaweight._forward import LayerCall, Params
 from skmetaweight._functional import Objective, TrainingPass, trainable
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-ELEMENTWISE = (
+SYMMETRIC = (
     *(nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Softplus),
-    *(nn.Dropout, nn.AlphaDropout, nn.Identity),
+    *(nn.Dropout, nn.AlphaDropout, nn.Identity, nn.Softmax, *BATCH_NORMS),
 )
-LAYERS = (nn.Linear, *BATCH_NORMS, *ELEMENTWISE)
+LAYERS = (nn.Linear, *SYMMETRIC)
 """Layers with a rule; no subclass, whose forward may be another."""
 
 Along = dict[Tensor, Tensor]

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from skmetaweight._alignments import Alignments
-from skmetaweight._chain import ELEMENTWISE, NotAChainError, chain_product
+from skmetaweight._chain import BATCH_NORMS, SYMMETRIC, NotAChainError, chain_product
 from skmetaweight._functional import Objective, trainable
 from tests._reference import per_sample_alignments
 from tests.reweighting._cases import (
@@ -73,8 +73,11 @@ def default_like():
     return nn.Sequential(*layers, *more, nn.Linear(8, N_CLASSES))
 
 
+SIMPLE = set(SYMMETRIC) - {nn.Softmax, *BATCH_NORMS}
 CHAINS = {
-    **{layer.__name__: lambda layer=layer: mlp(layer()) for layer in ELEMENTWISE},
+    **{layer.__name__: lambda layer=layer: mlp(layer()) for layer in sorted(SIMPLE, key=str)},
+    "softmax": lambda: nn.Sequential(*mlp(nn.Tanh()), nn.Softmax(dim=1)),
+    "norm": lambda: mlp(nn.BatchNorm1d(8)),
     "of many layers": default_like,
     "without bias": lambda: nn.Sequential(
         nn.Linear(5, 8, bias=False), nn.Tanh(), nn.Linear(8, N_CLASSES)
@@ -96,7 +99,7 @@ OTHERS = {
     "without rule": lambda: mlp(nn.LayerNorm(8)),
     "parameter of its own": Scaled,
     "frozen within": lambda: with_frozen(mlp(nn.BatchNorm1d(8)), 1),
-    "softmax": lambda: nn.Sequential(*mlp(nn.Tanh()), nn.LogSoftmax(dim=1)),
+    "logarithm of softmax": lambda: nn.Sequential(*mlp(nn.Tanh()), nn.LogSoftmax(dim=1)),
 }
 
 
