@@ -74,6 +74,11 @@ class Alignments:
         """Whether the training pass should keep the calls of its layers."""
         return self.mode == "layer-by-layer"
 
+    @property
+    def may_repeat(self) -> bool:
+        """Whether the training pass should be repeatable."""
+        return not (self.mode == "layer-by-layer" and self._checked)
+
     def __call__(
         self, objective: Objective, module: nn.Module, forward: TrainingPass, direction: Params
     ) -> Tensor:
@@ -135,6 +140,8 @@ class _ForwardModeDisagreesError(RuntimeError):
 def _forward_mode(
     objective: Objective, module: nn.Module, forward: TrainingPass, direction: Params
 ) -> Tensor:
+    if forward.start is None:
+        raise NotAChainError("its layers are called one after the other in some batches only")
     with torch.no_grad(), forward_ad.dual_level():
         duals = {
             name: forward_ad.make_dual(param.detach(), direction[name])

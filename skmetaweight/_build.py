@@ -79,6 +79,7 @@ def build_net(
         keep_best=estimator.early_stopping,
         show_progress=estimator.show_progress,
         autocast_dtype=_autocast_dtype(estimator.mixed_precision, device),
+        cuda_graphs=_can_record(estimator, device),
         seed=seed,
         optimizer=estimator.optimizer,
         lr=estimator.lr,
@@ -138,6 +139,17 @@ def _autocast_dtype(mixed_precision: str | None, device: torch.device) -> torch.
             f"device {str(device)!r}: pass mixed_precision=None, or another device."
         )
     return torch.bfloat16
+
+
+def _can_record(estimator: Any, device: torch.device) -> bool:
+    if estimator.cuda_graphs and device.type != "cuda":
+        warnings.warn(
+            f"cuda_graphs=True needs a CUDA device, got {str(device)!r}: the kernels of a step are "
+            "started one by one.",
+            UserWarning,
+            stacklevel=5,
+        )
+    return estimator.cuda_graphs and device.type == "cuda"
 
 
 def _can_fuse(optimizer: Any, device: torch.device, options: dict[str, Any]) -> bool:

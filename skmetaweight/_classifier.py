@@ -120,6 +120,9 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
     mixed_precision : "bfloat16" or None, default=None
         What torch's autocast computes the layers of the network in, on a CPU or a CUDA GPU. Its
         parameters, the losses, the weights and all that is learned of them keep their precision.
+    cuda_graphs : bool, default=False
+        Whether training steps are recorded as CUDA graphs, so that a GPU does not wait for Python.
+        Steps that cannot be recorded run as without, with a warning. Not yet run on a GPU.
     random_state : int, RandomState or None, default=None
         Makes a fit on the CPU bit-identical. Global random states are neither read nor changed.
     verbose : int, default=0
@@ -216,6 +219,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         "numeric_scaling": [StrOptions({"standardize", "quantile"})],
         "device": [str, torch.device],
         "mixed_precision": [StrOptions({"bfloat16"}), None],
+        "cuda_graphs": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
         "show_progress": ["boolean"],
@@ -250,6 +254,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         numeric_scaling: str = "standardize",
         device: str | torch.device = "auto",
         mixed_precision: str | None = None,
+        cuda_graphs: bool = False,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
         show_progress: bool = False,
@@ -281,6 +286,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         self.numeric_scaling = numeric_scaling
         self.device = device
         self.mixed_precision = mixed_precision
+        self.cuda_graphs = cuda_graphs
         self.random_state = random_state
         self.verbose = verbose
         self.show_progress = show_progress

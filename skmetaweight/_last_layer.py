@@ -116,11 +116,9 @@ class LastLayerAlignments:
     def _averaged(self, meta_gradient: Pair, module: nn.Module) -> Pair:
         if not module.training:
             return meta_gradient
-        if self._running is not None:
-            (weight, bias), (old_weight, old_bias) = meta_gradient, self._running
-            meta_gradient = (
-                torch.lerp(weight, old_weight, self.decay),
-                torch.lerp(bias, old_bias, self.decay),
-            )
-        self._running = meta_gradient
-        return meta_gradient
+        if self._running is None:
+            self._running = meta_gradient
+        else:
+            for mean, now in zip(self._running, meta_gradient, strict=True):
+                mean.lerp_(now, 1 - self.decay)
+        return self._running

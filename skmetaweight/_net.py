@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from skmetaweight._forward import outputs_of
 from skmetaweight._functional import Batch, Objective
 from skmetaweight._last_layer import find_head
 from skmetaweight._meta_set import MetaBatches
+from skmetaweight._step_graphs import StepGraphs
 from skmetaweight._tasks import FitTasks, StopFit
 from skmetaweight._weighting import WeightingFunction
 from skmetaweight.reweighting import Evaluation, Reweighter, StepResult
@@ -98,6 +100,8 @@ class ReweightedNet(NeuralNetClassifier):
         As in :class:`MetaWeightClassifier`.
     autocast_dtype : torch.dtype or None
         As in :func:`outputs_of`, for all passes.
+    cuda_graphs : bool
+        Whether steps are recorded as CUDA graphs, on a CUDA device.
     seed : int
         Seeds the order of the rows and of the meta batches.
     """
@@ -115,6 +119,7 @@ class ReweightedNet(NeuralNetClassifier):
         keep_best: bool,
         show_progress: bool,
         autocast_dtype: torch.dtype | None,
+        cuda_graphs: bool,
         seed: int,
         **kwargs: Any,
     ) -> None:
@@ -127,6 +132,7 @@ class ReweightedNet(NeuralNetClassifier):
         self.keep_best = keep_best
         self.show_progress = show_progress
         self.autocast_dtype = autocast_dtype
+        self.cuda_graphs = cuda_graphs
         self.seed = seed
 
     @property
@@ -158,6 +164,7 @@ class ReweightedNet(NeuralNetClassifier):
         """
         net = object.__new__(type(self))
         vars(net).update(vars(self))
+        vars(net).pop("graphs_", None)
         if hasattr(self, "meta_rows_"):
             vars(net)["meta_rows_"] = self.meta_rows_.in_memory()
         on_cpu = torch.device(self.device).type == "cpu"
@@ -223,6 +230,7 @@ class ReweightedNet(NeuralNetClassifier):
         self.schedule_ = _Schedule(self, epochs)
         self.log_ = EpochLog(len(rows), self.diagnostics_)
         self.tasks_ = tasks
+        self.graphs_ = self._step_graphs() if self.cuda_graphs else None
         self.notify("on_train_begin", X=rows, y=rows.y)
         try:
             self.fit_loop(rows, epochs=epochs)
@@ -238,6 +246,7 @@ class ReweightedNet(NeuralNetClassifier):
         self.notify("on_train_end", X=rows, y=rows.y)
         self.module_.eval()
         del self.best_, self.schedule_, self.meta_batches_, self.generator_, self.log_, self.tasks_
+        del self.graphs_
         return self
 
     def _stopped_early(self) -> bool:
@@ -302,9 +311,13 @@ class ReweightedNet(NeuralNetClassifier):
         """Let the reweighter fill the gradients, then step the parameters."""
         update = self.n_batches_ % self.reweighter_.meta_interval == 0
         self.n_batches_ += 1
+        step = self.graphs_ or self._step
+        return step(batch, next(self.meta_batches_), update=update)
+
+    def _step(self, batch: Batch, meta_batch: Batch, *, update: bool) -> StepResult:
         self.optimizer_.zero_grad(set_to_none=True)
         result = self.reweighter_.step(
-            self.module_, batch, next(self.meta_batches_), self._lookahead_lr(), update=update
+            self.module_, batch, meta_batch, self._lookahead_lr(), update=update
         )
         if self._has_hook("on_grad_computed"):
             named = list(self.get_all_learnable_params())
@@ -312,6 +325,25 @@ class ReweightedNet(NeuralNetClassifier):
             self.notify("on_grad_computed", named_parameters=named, batch=pair, training=True)
         self.optimizer_.step()
         return result
+
+    def _step_graphs(self) -> StepGraphs | None:
+        if self._has_hook("on_grad_computed"):
+            warnings.warn(
+                "A callback has on_grad_computed, which no CUDA graph can call: the kernels of a "
+                "step are started one by one. Leave cuda_graphs or the callback out.",
+                UserWarning,
+                stacklevel=2,
+            )
+            return None
+        groups = [
+            group
+            for optimizer in (self.optimizer_, *self.reweighter_.optimizers)
+            for group in optimizer.param_groups
+        ]
+        for group in groups:
+            if "capturable" in group:
+                group["capturable"] = True
+        return StepGraphs(self._step, self.batch_size, lambda: [group["lr"] for group in groups])
 
     def _lookahead_lr(self) -> float:
         if self.lookahead_lr == "lr":

@@ -34,6 +34,7 @@ ALLOWED = {
     "skmetaweight.reweighting": {
         "_net.py",
         "_epoch.py",
+        "_step_graphs.py",
         "_build.py",
         "_classifier.py",
         "_diagnosis.py",

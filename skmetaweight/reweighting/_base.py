@@ -122,6 +122,11 @@ class Reweighter(ABC):
             )
 
     @property
+    def optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
+        """The optimisers of what is learned."""
+        return ()
+
+    @property
     def compares_last_layer(self) -> bool:
         """Whether alignments without lookahead are those of the last layer."""
         return self.alignment_layers == "last" and self.objective.head is not None
@@ -226,13 +231,13 @@ class Reweighter(ABC):
         self, module: nn.Module, batch: Batch, meta_batch: Batch, *, update: bool
     ) -> TrainingPass:
         """Run the training pass, repeatable if all layers' alignments are due."""
-        repeatable = update and not self.compares_last_layer
+        compares_all = update and not self.compares_last_layer
         return self.objective.training_pass(
             module,
             batch,
             meta_batch,
-            repeatable=repeatable,
-            keep_calls=repeatable and self.alignments.needs_calls,
+            repeatable=compares_all and self.alignments.may_repeat,
+            keep_calls=compares_all and self.alignments.needs_calls,
         )
 
     def _fill_gradients(

@@ -81,6 +81,11 @@ class FunctionBasedReweighter(Reweighter):
             self.memory = AlignmentMemory(n_rows, self.memory_decay, self.like)
 
     @property
+    def optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
+        r"""The optimiser of :math:`\psi`."""
+        return (self.network_optimizer,)
+
+    @property
     def loss_scale(self) -> float:
         r"""With a memory the function sees :math:`\ell / \log K`: one is a guess among K."""
         return math.log(self.n_classes) if self.memory_decay else 1.0

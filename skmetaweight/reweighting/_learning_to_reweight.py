@@ -126,7 +126,7 @@ class LearningToReweight(Reweighter):
         assert alignments is not None
         positive = alignments.clamp(min=0)
         weights = mean_one(positive, batch.sample_weight)
-        self.positive_mean = 0.9 * self.positive_mean + 0.1 * positive.mean()
+        self.positive_mean.lerp_(positive.mean(), 0.1)
         self.weight_sums[batch.index] += weights
         self.visits[batch.index] += 1
         return weights
@@ -155,7 +155,7 @@ class LearningToReweight(Reweighter):
             **super().state_dict(),
             "weight_sums": self.weight_sums.clone(),
             "visits": self.visits.clone(),
-            "positive_mean": self.positive_mean,
+            "positive_mean": self.positive_mean.clone(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -166,4 +166,4 @@ class LearningToReweight(Reweighter):
         else:
             self.weight_sums = state["weight_sums"].clone()
             self.visits = state["visits"].clone()
-            self.positive_mean = state["positive_mean"]
+            self.positive_mean = state["positive_mean"].clone()

@@ -35,17 +35,16 @@ class AlignmentMemory:
     def __init__(self, n_rows: int, decay: float, like: Tensor) -> None:
         self.decay = decay
         self.values = like.new_zeros(n_rows)
-        self._mean_square = like.new_zeros(())
-        self._mean_square_weight = 0.0
+        self._scale = like.new_zeros(2)  # running mean of squares, and the weight it has so far
+        self._one = like.new_ones(())
 
     def __getitem__(self, index: Tensor) -> Tensor:
         return self.values[index]
 
     def scale(self, alignments: Tensor) -> Tensor:
         r"""Return :math:`\tilde a_i`, after moving the running scale."""
-        new = 1 - self.scale_decay
-        self._mean_square_weight = self.scale_decay * self._mean_square_weight + new
-        self._mean_square = torch.lerp(self._mean_square, alignments.square().mean(), new)
+        now = torch.stack([alignments.square().mean(), self._one])
+        self._scale.lerp_(now, 1 - self.scale_decay)
         return self._scaled(alignments)
 
     def guess(self, alignments: Tensor) -> Tensor:
@@ -53,8 +52,8 @@ class AlignmentMemory:
         return self._scaled(alignments) * self.values.std()
 
     def _scaled(self, alignments: Tensor) -> Tensor:
-        root_mean_square = (self._mean_square / self._mean_square_weight).sqrt()
-        scaled = alignments / root_mean_square.clamp(min=tiny(self.values))
+        mean_square, weight = self._scale
+        scaled = alignments / (mean_square / weight).sqrt().clamp(min=tiny(self.values))
         return scaled.clamp(-self.clip, self.clip)
 
     def remember(self, index: Tensor, scaled: Tensor) -> None:
@@ -62,13 +61,8 @@ class AlignmentMemory:
         self.values[index] = torch.lerp(scaled, self.values[index], self.decay)
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "values": self.values.clone(),
-            "mean_square": self._mean_square,
-            "mean_square_weight": self._mean_square_weight,
-        }
+        return {"values": self.values.clone(), "scale": self._scale.clone()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.values = state["values"].clone()
-        self._mean_square = state["mean_square"]
-        self._mean_square_weight = state["mean_square_weight"]
+        self._scale = state["scale"].clone()
