@@ -19,8 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
+from torch.autograd.graph import GradientEdge
 
-from skmetaweight._forward import LayerCall, Params
+from skmetaweight._forward import LayerCall, Params, edge_of
 from skmetaweight._functional import Objective, TrainingPass, trainable
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -69,27 +70,32 @@ def _chain(forward: TrainingPass, along: Along) -> list[LayerCall]:
     params = [param for layer in layers for param in layer.parameters()]
     is_chain = (
         all(type(layer) in LAYERS and not getattr(layer, "inplace", False) for layer in layers)
-        and all(call.output is after.input for call, after in pairwise(calls))
+        and all(_is_same(call.result, after.source) for call, after in pairwise(calls))
         and len(params) == len(along)
         and all(param in along for param in params)
         and bool(calls)
-        and calls[-1].output is forward.outputs
-        and forward.outputs.requires_grad
+        and _is_same(calls[-1].result, edge_of(forward.outputs))
     )
     if not is_chain:
         raise NotAChainError
     return calls
 
 
+def _is_same(one: GradientEdge | None, other: GradientEdge | None) -> bool:
+    if one is None or other is None:
+        return False
+    return one.node is other.node and one.output_nr == other.output_nr
+
+
 def _tangent_after(call: LayerCall, tangent: Tensor | None, along: Along) -> Tensor | None:
     """Return the tangent of a layer's output; None stands for a tangent of zeros."""
-    layer, x, y = call
+    layer, source, result, x = call
     if isinstance(layer, nn.Linear):
         bias = None if layer.bias is None else along[layer.bias]
         own = nn.functional.linear(x, along[layer.weight], bias)
         return own if tangent is None else own.add_(tangent @ layer.weight.T)
     if tangent is not None:
-        (tangent,) = torch.autograd.grad(y, x, tangent, retain_graph=True)
+        (tangent,) = torch.autograd.grad(result, source, tangent, retain_graph=True)
     if isinstance(layer, BATCH_NORMS) and layer.affine:
         own = _batch_norm(layer, x, along[layer.weight], along[layer.bias])
         tangent = own if tangent is None else own.add_(tangent)

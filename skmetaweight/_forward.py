@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.func import functional_call
 
 Params = dict[str, Tensor]
@@ -19,11 +20,15 @@ RngState = tuple[Tensor, ...]
 
 
 class LayerCall(NamedTuple):
-    """What went into a layer and what came out of it, with their graph."""
+    """A layer, where the graph has its input and its output, and the input if it has parameters.
+
+    Places are GradientEdge, or None outside the graph: they keep no tensor that the graph does not.
+    """
 
     layer: nn.Module
-    input: Tensor
-    output: Tensor
+    source: Any
+    result: Any
+    input: Any
 
 
 def outputs_of(
@@ -110,8 +115,11 @@ def calls_within(module: nn.Module | None) -> Iterator[list[LayerCall]]:
     """Collect the calls of the layers that have no layers of their own."""
     calls: list[LayerCall] = []
 
-    def keep(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-        calls.append(LayerCall(layer, args[0] if args else output, output))
+    def keep(layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        x = args[0] if args else None
+        calls.append(
+            LayerCall(layer, edge_of(x), edge_of(output), x if layer._parameters else None)
+        )
 
     layers = [] if module is None else [part for part in module.modules() if not part._modules]
     hooks = [layer.register_forward_hook(keep) for layer in layers]
@@ -120,6 +128,12 @@ def calls_within(module: nn.Module | None) -> Iterator[list[LayerCall]]:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def edge_of(value: Any) -> GradientEdge | None:
+    """Return where the graph computes a tensor; None if it does not."""
+    is_computed = isinstance(value, Tensor) and value.requires_grad
+    return get_gradient_edge(value) if is_computed else None
 
 
 @contextmanager
