@@ -142,14 +142,15 @@ def _autocast_dtype(mixed_precision: str | None, device: torch.device) -> torch.
 
 
 def _can_record(estimator: Any, device: torch.device) -> bool:
-    if estimator.cuda_graphs and device.type != "cuda":
-        warnings.warn(
-            f"cuda_graphs=True needs a CUDA device, got {str(device)!r}: the kernels of a step are "
-            "started one by one.",
-            UserWarning,
-            stacklevel=5,
-        )
-    return estimator.cuda_graphs and device.type == "cuda"
+    if not estimator.cuda_graphs or device.type == "cuda":
+        return estimator.cuda_graphs
+    warnings.warn(
+        f"cuda_graphs=True needs a CUDA device, got {str(device)!r}: the kernels of a step are "
+        "started one by one.",
+        UserWarning,
+        stacklevel=5,
+    )
+    return False
 
 
 def _can_fuse(optimizer: Any, device: torch.device, options: dict[str, Any]) -> bool:

@@ -7,8 +7,7 @@ Along a direction :math:`d`, a layer :math:`y = f(x; \theta)` passes a tangent o
 A linear layer does with tangents as with rows. The Jacobian :math:`\partial y / \partial x` of an
 activation, of dropout, of softmax and of batch normalisation is symmetric, so that it is applied by
 an ordinary backward pass through this one layer, with the mask and the statistics of the training
-pass.
-Nothing of the pass is repeated, as forward-mode differentiation does.
+pass. Forward-mode differentiation would repeat that pass; here nothing of it is repeated.
 """
 
 from __future__ import annotations
