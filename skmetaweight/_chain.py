@@ -92,7 +92,7 @@ def _tangent_after(call: LayerCall, tangent: Tensor | None, along: Along) -> Ten
     if isinstance(layer, nn.Linear):
         bias = None if layer.bias is None else along[layer.bias]
         own = nn.functional.linear(x, along[layer.weight], bias)
-        return own if tangent is None else own.add_(tangent @ layer.weight.T)
+        return own if tangent is None else own.addmm_(tangent, layer.weight.T)
     if tangent is not None:
         (tangent,) = torch.autograd.grad(result, source, tangent, retain_graph=True)
     if isinstance(layer, BATCH_NORMS) and layer.affine:

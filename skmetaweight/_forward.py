@@ -67,14 +67,10 @@ def _by_place(module: nn.Module, state: Params) -> Params:
     """
     named = chain(module.named_parameters(), module.named_buffers())
     given = {id(tensor): state[name] for name, tensor in named if name in state}
-    every_place = {"recurse": False, "remove_duplicate": False}
     return {
-        name: given[id(tensor)]
-        for prefix, layer in module.named_modules()
-        for name, tensor in chain(
-            layer.named_parameters(prefix, **every_place),
-            layer.named_buffers(prefix, **every_place),
-        )
+        f"{place}.{name}" if place else name: given[id(tensor)]
+        for place, layer in module.named_modules()
+        for name, tensor in chain(layer._parameters.items(), layer._buffers.items())
         if id(tensor) in given
     }
 
