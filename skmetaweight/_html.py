@@ -15,6 +15,9 @@ from skmetaweight._weighting import WeightingFunction
 
 WIDTH, HEIGHT = 320, 150
 LEFT, RIGHT, TOP, BOTTOM = 38, 10, 12, 34
+NETWORK_PAGE = "https://skorch.readthedocs.io/en/stable/user/neuralnet.html"
+"""Where the prefixed parameters are documented that pass through to the network."""
+
 MAX_CURVES = 12
 """More classes than these get one curve, of their mean."""
 
@@ -71,7 +74,9 @@ def picture(estimator: Any) -> str:
         function = None
     svg = curves(function) if isinstance(function, WeightingFunction) else ""
     style = "font:12px sans-serif;margin:.5em 0"
-    line = escape(summary(estimator)) + paper_link(estimator.net_.reweighter_.paper_url)
+    paper = link(estimator.net_.reweighter_.paper_url, "Paper of the method")
+    network = link(NETWORK_PAGE, "Parameters of the network")
+    line = escape(summary(estimator)) + paper + network
     return f'<div style="{style}">{svg}<div>{line}</div></div>'
 
 
@@ -85,12 +90,12 @@ def summary(estimator: Any) -> str:
     )
 
 
-def paper_link(address: str) -> str:
-    """Return a link to the paper of the method that ran; nothing without an https address."""
+def link(address: str, text: str) -> str:
+    """Return a link to a page; nothing without an https address."""
     if not address.startswith("https://"):
         return ""
     look = 'rel="noopener noreferrer" target="_blank"'
-    return f' <a href="{escape(address)}" {look}>Paper of the method</a>'
+    return f' <a href="{escape(address)}" {look}>{text}</a>'
 
 
 def curves(function: WeightingFunction) -> str:

@@ -78,9 +78,17 @@ def test_no_link_without_a_site(site):
     assert not pages_linked_to(quick())
 
 
-def papers_linked_to(estimator):
+def links_called(text, estimator):
     look = 'rel="noopener noreferrer" target="_blank"'
-    return re.findall(f'<a href="([^"]*)" {look}>Paper of the method</a>', estimator._repr_html_())
+    return re.findall(f'<a href="([^"]*)" {look}>{text}</a>', estimator._repr_html_())
+
+
+def papers_linked_to(estimator):
+    return links_called("Paper of the method", estimator)
+
+
+def test_link_to_what_prefixed_parameters_do(fitted):
+    assert links_called("Parameters of the network", fitted()) == [_html.NETWORK_PAGE]
 
 
 def test_link_to_the_paper_of_the_method_that_ran(method, fitted):
