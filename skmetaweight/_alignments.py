@@ -33,7 +33,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
-from skmetaweight._chain import NotAChainError, chain_product
+from skmetaweight._chain import InapplicableModeError, chain_product
 from skmetaweight._forward import Params
 from skmetaweight._functional import (
     Objective,
@@ -127,21 +127,19 @@ class Alignments:
         is_coarse = product.element_size() < 4 or objective.autocast_dtype is not None
         tolerance = 5e-2 if is_coarse else 1e-3
         if (product.sum() - expected).abs() > tolerance * product.abs().sum():
-            raise _ForwardModeDisagreesError(
+            raise InapplicableModeError(
                 "forward-mode and backward derivatives differ, e.g. by a torch.no_grad block"
             )
         self._checked = True
-
-
-class _ForwardModeDisagreesError(RuntimeError):
-    pass
 
 
 def _forward_mode(
     objective: Objective, module: nn.Module, forward: TrainingPass, direction: Params
 ) -> Tensor:
     if forward.start is None:
-        raise NotAChainError("its layers are called one after the other in some batches only")
+        raise InapplicableModeError(
+            "its layers are called one after the other in some batches only"
+        )
     with torch.no_grad(), forward_ad.dual_level():
         duals = {
             name: forward_ad.make_dual(param.detach(), direction[name])
@@ -224,7 +222,7 @@ _WARNINGS = {
 
 
 def _lacks_derivative(error: Exception) -> bool:
-    if isinstance(error, NotImplementedError | NotAChainError | _ForwardModeDisagreesError):
+    if isinstance(error, NotImplementedError | InapplicableModeError):
         return True
     message = str(error)
     return any(

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from skmetaweight._batches import Rows
 from skmetaweight._default_network import default_network_options, set_statistics
+from skmetaweight._fit_data import FitData
 from skmetaweight._modules import TabularMLP
 from skmetaweight._net import ReweightedNet
-from skmetaweight._validation import FitData
 from skmetaweight.reweighting import Reweighter, make_reweighter
 
 

@@ -35,8 +35,8 @@ Along = dict[Tensor, Tensor]
 """Tangents by parameter."""
 
 
-class NotAChainError(RuntimeError):
-    """The training pass was more than one known layer after the other."""
+class InapplicableModeError(RuntimeError):
+    """A way of computing alignments does not apply to a module; another must be taken."""
 
 
 def chain_product(
@@ -46,7 +46,7 @@ def chain_product(
 
     Raises
     ------
-    NotAChainError
+    InapplicableModeError
         If the layers that have parameters, and those after them, are no chain of known layers.
     """
     along = {param: direction[name] for name, param in trainable(module).items()}
@@ -76,7 +76,7 @@ def _chain(forward: TrainingPass, along: Along) -> list[LayerCall]:
         and _is_same(calls[-1].result, edge_of(forward.outputs))
     )
     if not is_chain:
-        raise NotAChainError
+        raise InapplicableModeError("the layers are no chain of known ones")
     return calls
 
 

@@ -17,21 +17,14 @@ from skmetaweight._build import build_net, check_components, fresh_or_given, res
 from skmetaweight._class_weight import meta_class_weight
 from skmetaweight._dataset_rows import labels_of, open_dataset
 from skmetaweight._diagnosis import diagnose
+from skmetaweight._fit_data import FitData, GivenData, check_fit_data
 from skmetaweight._fitted_state import unchanged_on_error, unfitted_on_error
 from skmetaweight._html import HTMLReprMixin
 from skmetaweight._label_quality import judge
 from skmetaweight._net import ReweightedNet
 from skmetaweight._net_params import NetParamsMixin
 from skmetaweight._tasks import CallbackSupportMixin, FitTasks, run_as_task
-from skmetaweight._validation import (
-    FitData,
-    check_fit_data,
-    check_lengths,
-    check_X,
-    check_y,
-    encode,
-    n_rows,
-)
+from skmetaweight._validation import check_lengths, check_X, check_y, encode, n_rows
 from skmetaweight._weighting import WeightingFunction
 from skmetaweight.reweighting import METHODS, Reweighter
 
@@ -336,7 +329,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
             If a parameter of the net has an unknown name.
         """
         resume = self.warm_start and hasattr(self, "net_")
-        return self._fit(X, y, sample_weight, X_meta, y_meta, meta_mask, resume=resume)
+        given = GivenData(X, y, sample_weight, X_meta, y_meta, meta_mask)
+        return self._fit(given, resume=resume)
 
     def partial_fit(
         self,
@@ -366,18 +360,12 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         self : MetaWeightClassifier
         """
         resume = hasattr(self, "net_")
-        return self._fit(
-            X, y, sample_weight, X_meta, y_meta, meta_mask, resume=resume, classes=classes, epochs=1
-        )
+        given = GivenData(X, y, sample_weight, X_meta, y_meta, meta_mask)
+        return self._fit(given, resume=resume, classes=classes, epochs=1)
 
     def _fit(
         self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        X_meta: Any,
-        y_meta: Any,
-        meta_mask: Any,
+        given: GivenData,
         *,
         resume: bool,
         classes: Any = None,
@@ -392,16 +380,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         with seeded(device, seed + (self.net_.n_batches_ if resume else 0)):
             with unchanged_on_error(self):
                 data = check_fit_data(
-                    self,
-                    X,
-                    y,
-                    sample_weight,
-                    X_meta,
-                    y_meta,
-                    meta_mask,
-                    resume=resume,
-                    classes=classes,
-                    random_state=random_state,
+                    self, given, resume=resume, classes=classes, random_state=random_state
                 )
                 net = (
                     self.net_
@@ -411,18 +390,17 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
                 rows, meta_rows = net.make_rows(*data.train), net.make_rows(*data.meta)
                 check_components(net, rows, len(data.classes))
                 weight = meta_class_weight(self.class_weight, data.classes, data.meta.y)
+            is_auto = self.robust_meta_loss == "auto"
+            robust = not data.meta_is_trusted if is_auto else bool(self.robust_meta_loss)
+            n_epochs = epochs or self.max_epochs
+
+            def train(tasks: FitTasks) -> None:
+                net.train(rows, meta_rows, n_epochs, weight, tasks, robust=robust)
+                self._keep_results(net, data, rows)
+
             with unfitted_on_error(self):
-                n_epochs = epochs or self.max_epochs
-                is_auto = self.robust_meta_loss == "auto"
-                robust = not data.meta_is_trusted if is_auto else bool(self.robust_meta_loss)
-
-                def train(tasks: FitTasks) -> None:
-                    net.train(rows, meta_rows, n_epochs, weight, tasks, robust=robust)
-                    self._keep_results(net, data, rows)
-
                 if epochs is None:
-                    task = {"X": X, "y": y, "sample_weight": sample_weight}
-                    run_as_task(train, self, data.classes, n_epochs, **task)
+                    run_as_task(train, self, data.classes, n_epochs, given)
                 else:
                     train(FitTasks())
                 diagnose(self, data)

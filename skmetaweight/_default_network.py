@@ -12,9 +12,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 from torch.nn import functional
 
+from skmetaweight._fit_data import FitData
 from skmetaweight._modules import TabularMLP
 from skmetaweight._tables import Table
-from skmetaweight._validation import FitData, LabelledRows, n_rows
+from skmetaweight._validation import LabelledRows, n_rows
 
 MAX_BINS = 8
 """Most bins of a column of numbers."""

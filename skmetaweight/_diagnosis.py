@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skmetaweight.reweighting import Uniform
 
 if TYPE_CHECKING:
-    from skmetaweight._validation import FitData
+    from skmetaweight._fit_data import FitData
 
 WARM_UP_EPOCHS = 10
 """Epochs after which equal weights mean that nothing was learned."""

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pandas as pd
 
+    from skmetaweight._fit_data import FitData
     from skmetaweight._net import Judgement, ReweightedNet
-    from skmetaweight._validation import FitData
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skmetaweight._fit_data import GivenData
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -67,10 +70,7 @@ def run_as_task(
     estimator: Any,
     classes: Any,
     epochs: int,
-    *,
-    X: Any,
-    y: Any,
-    sample_weight: Any,
+    given: GivenData,
 ) -> None:
     """Run a fit as a task that the estimator's callbacks are told of.
 
@@ -82,14 +82,14 @@ def run_as_task(
     classes : ndarray of shape (n_classes,)
     epochs : int
         The most subtasks there may be.
-    X, y, sample_weight
-        Those of ``fit``.
+    given : GivenData
     """
     if not hasattr(estimator, "_init_callback_context"):
         train(FitTasks())
         return
-    metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-    task = {"X": X, "y": y, "metadata": metadata}
+    weight = given.sample_weight
+    metadata = None if weight is None else {"sample_weight": weight}
+    task = {"X": given.X, "y": given.y, "metadata": metadata}
 
     @with_callbacks  # puts a frame on the stack: whoever warns of the user's line stays outside
     def run(estimator: Any) -> None:

@@ -1,8 +1,7 @@
-"""Checks of the data of a fit, made once, before anything is built."""
+"""Checks of rows, labels and weights."""
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,10 +18,8 @@ from sklearn.utils.validation import (
 )
 
 from skmetaweight._columns import categorical_columns
-from skmetaweight._dataset_rows import DatasetRows, labels_of, open_dataset
-from skmetaweight._meta_set import split_by_mask, split_off, warn_of_missing_classes
-from skmetaweight._scale import warn_of_scale
-from skmetaweight._tables import Mixed, Table, fit_table, has_missing, is_missing, read_table
+from skmetaweight._dataset_rows import DatasetRows, open_dataset
+from skmetaweight._tables import Table, has_missing, is_missing, read_table
 
 
 class LabelledRows(NamedTuple):
@@ -52,10 +49,10 @@ def check_X(estimator: Any, X: Any) -> Any:
         If X is not finite, has the wrong shape, or differs from the X of ``fit``.
     """
     X = open_dataset(estimator, X)
-    return _encode_X(estimator, _read_X(estimator, X, estimator._table, reset=False))
+    return encode_X(estimator, read_X(estimator, X, estimator._table, reset=False))
 
 
-def _encode_X(estimator: Any, X: Any) -> Any:
+def encode_X(estimator: Any, X: Any) -> Any:
     table = estimator._table
     if table is None:
         return X
@@ -64,7 +61,7 @@ def _encode_X(estimator: Any, X: Any) -> Any:
     return table.encode(X)
 
 
-def _read_X(estimator: Any, X: Any, table: Table | None, *, reset: bool) -> Any:
+def read_X(estimator: Any, X: Any, table: Table | None, *, reset: bool) -> Any:
     """Validate rows without labels.
 
     Tables (arrays, DataFrames, CSR) pass scikit-learn's checks and are remembered by the
@@ -83,7 +80,7 @@ def _read_X(estimator: Any, X: Any, table: Table | None, *, reset: bool) -> Any:
     )
 
 
-def _unfitted_table(estimator: Any, X: Any) -> Table | None:
+def unfitted_table(estimator: Any, X: Any) -> Table | None:
     given = estimator.categorical_features
     if estimator.module is None:
         return Table() if _is_dict(X) else Table(categorical_columns(X, given))
@@ -109,7 +106,7 @@ def check_X_meta(estimator: Any, X_meta: Any, X: Any, table: Table | None) -> An
         If they are not finite, or differ from X in width, shape, column names or keys.
     """
     try:
-        checked = _read_X(estimator, X_meta, table, reset=False)
+        checked = read_X(estimator, X_meta, table, reset=False)
     except ValueError as error:
         message = str(error).replace("Input X ", "Input X_meta ").replace("X has", "X_meta has")
         raise ValueError(
@@ -207,120 +204,9 @@ def check_sample_weight(sample_weight: Any, X: Any) -> NDArray[Any] | None:
     return _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
 
 
-class FitData(NamedTuple):
-    """What a fit works on; indices are places in the X of ``fit``."""
-
-    train: LabelledRows
-    meta: LabelledRows
-    train_indices: NDArray[Any]
-    meta_indices: NDArray[Any]
-    classes: NDArray[Any]
-    meta_is_trusted: bool
-
-
-def check_fit_data(
-    estimator: Any,
-    X: Any,
-    y: Any,
-    sample_weight: Any,
-    X_meta: Any,
-    y_meta: Any,
-    meta_mask: Any,
-    *,
-    resume: bool,
-    classes: Any,
-    random_state: np.random.RandomState,
-) -> FitData:
-    """Validate all data of a fit and part the trusted rows from the others."""
-    X, X_meta = open_dataset(estimator, X), open_dataset(estimator, X_meta, "X_meta")
-    y, y_meta = labels_of(X, y), labels_of(X_meta, y_meta)
-    if (X_meta is None) != (y_meta is None):
-        given, missing = ("X_meta", "y_meta") if y_meta is None else ("y_meta", "X_meta")
-        raise ValueError(f"{given} was given without {missing}: a trusted row needs both.")
-    if X_meta is not None and meta_mask is not None:
-        raise ValueError(
-            "Trusted rows were given twice, as X_meta and as meta_mask: pass one of them."
-        )
-    y = check_y(y)
-    table = estimator._table if resume else _unfitted_table(estimator, X)
-    X = _read_X(estimator, X, table, reset=not resume)
-    check_lengths(X, y, "X", "y")
-    classes = _check_classes(estimator, y, classes, resume=resume)
-    rows = LabelledRows(X, encode(y, classes, "y"), check_sample_weight(sample_weight, X))
-    if X_meta is not None:
-        y_meta = check_y(y_meta, "y_meta")
-        X_meta = check_X_meta(estimator, X_meta, X, table)
-        check_lengths(X_meta, y_meta, "X_meta", "y_meta")
-        warn_of_scale(_numbers(X_meta), _numbers(X))
-        meta = LabelledRows(X_meta, encode(y_meta, classes, "y_meta"))
-        train_indices, meta_indices = np.arange(len(y)), np.empty(0, dtype=int)
-        train = rows
-    else:
-        if meta_mask is not None:
-            train_indices, meta_indices = split_by_mask(meta_mask, len(y))
-        else:
-            train_indices, meta_indices = split_off(rows.y, estimator.meta_size, random_state)
-            _warn_of_split(estimator, len(meta_indices))
-        train, meta = rows.take(train_indices), rows.take(meta_indices)._replace(sample_weight=None)
-    _check_sizes(train, meta)
-    if not resume:
-        quantiles = estimator.numeric_scaling == "quantile"
-        estimator._table = table and fit_table(
-            table.categorical, train.X, meta.X, quantiles=quantiles
-        )
-    train = train._replace(X=_encode_X(estimator, train.X))
-    meta = meta._replace(X=_encode_X(estimator, meta.X))
-    train = train.with_mean_weight_one()
-    warn_of_missing_classes(meta.y, classes)
-    is_trusted = X_meta is not None or meta_mask is not None
-    return FitData(train, meta, train_indices, meta_indices, classes, is_trusted)
-
-
-def _numbers(X: Any) -> Any:
-    return X.numbers if isinstance(X, Mixed) else X
-
-
-def _check_classes(estimator: Any, y: Any, classes: Any, *, resume: bool) -> NDArray[Any]:
-    if resume:
-        if classes is not None and not np.array_equal(np.unique(classes), estimator.classes_):
-            raise ValueError(
-                f"classes={np.unique(classes).tolist()} differ from those of the first call, "
-                f"{estimator.classes_.tolist()}."
-            )
-        return estimator.classes_
-    classes = np.unique(y if classes is None else classes)
-    if len(classes) < 2:
-        raise ValueError(
-            f"y has only one class, {classes.tolist()}: a classifier needs at least two."
-        )
-    return classes
-
-
-def _check_sizes(train: LabelledRows, meta: LabelledRows) -> None:
-    for name, rows in (("training", train), ("trusted", meta)):
-        if len(rows.y) < 2:
-            raise ValueError(f"At least 2 {name} rows are needed, got n_samples={len(rows.y)}.")
-    if train.sample_weight is not None and not train.sample_weight.any():
-        raise ValueError(
-            "sample_weight is zero for all training rows: there is nothing to learn from."
-        )
-
-
 def check_lengths(X: Any, y: NDArray[Any], X_name: str, y_name: str) -> None:
     if n_rows(X) != len(y):
         raise ValueError(
             f"{X_name} and {y_name} must have the same length, got {n_rows(X)} rows and {len(y)} "
             "labels."
         )
-
-
-def _warn_of_split(estimator: Any, n_meta: int) -> None:
-    if estimator.method == "uniform":
-        return
-    warnings.warn(
-        f"No trusted rows were given: {n_meta} rows (meta_size={estimator.meta_size}) were split "
-        "off, whose labels may be as noisy as the others: reweighting gains far less by them and "
-        "can cost accuracy. Pass checked rows as X_meta and y_meta, or mark them with meta_mask.",
-        UserWarning,
-        stacklevel=5,
-    )

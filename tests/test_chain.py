@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from skmetaweight._alignments import Alignments
-from skmetaweight._chain import BATCH_NORMS, SYMMETRIC, NotAChainError, chain_product
+from skmetaweight._chain import BATCH_NORMS, SYMMETRIC, InapplicableModeError, chain_product
 from skmetaweight._functional import Objective, trainable
 from tests._reference import per_sample_alignments
 from tests.reweighting._cases import (
@@ -137,7 +137,7 @@ def test_other_modules_are_no_chain_and_just_as_exact(make):
     torch.manual_seed(0)
     module = make().double()
     forward, direction = recorded_pass(module), random_direction(module)
-    with pytest.raises(NotAChainError):
+    with pytest.raises(InapplicableModeError):
         chain_product(objective(), module, forward, direction)
     alignments = Alignments()
     got = alignments(objective(), module, forward, direction)
