@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
-from torch.func import functional_call
 
 Params = dict[str, Tensor]
 """Parameters by name, as ``dict(module.named_parameters())``."""
@@ -49,30 +48,35 @@ def outputs_of(
         Parameters and buffers to be used in place of the module's own.
     """
     args, kwargs = ((), X) if isinstance(X, dict) else ((X,), {})
-    with _autocast(module, autocast_dtype):
-        if state is None:
-            outputs = module(*args, **kwargs)
-        else:
-            outputs = functional_call(
-                module, _by_place(module, state), args, kwargs, tie_weights=False
-            )
+    holding = nullcontext() if state is None else _holding(module, state)
+    with _autocast(module, autocast_dtype), holding:
+        outputs = module(*args, **kwargs)
     is_reduced = isinstance(outputs, Tensor) and outputs.dtype == autocast_dtype
     return outputs.float() if is_reduced else outputs
 
 
-def _by_place(module: nn.Module, state: Params) -> Params:
-    """Name each tensor by every place that holds it: it may be shared by several layers.
+@contextmanager
+def _holding(module: nn.Module, state: Params) -> Iterator[None]:
+    """Put other tensors wherever the module holds parameters and buffers, for a while.
 
-    Torch ties by name, and spoils a module in which one layer has two names.
+    torch.func.functional_call would do it by name, and spoil a module that holds one layer twice.
     """
     named = chain(module.named_parameters(), module.named_buffers())
     given = {id(tensor): state[name] for name, tensor in named if name in state}
-    return {
-        f"{place}.{name}" if place else name: given[id(tensor)]
-        for place, layer in module.named_modules()
-        for name, tensor in chain(layer._parameters.items(), layer._buffers.items())
+    places: list[tuple[Any, str, Tensor | None]] = [
+        (held, name, tensor)
+        for layer in module.modules()
+        for held in (layer._parameters, layer._buffers)
+        for name, tensor in held.items()
         if id(tensor) in given
-    }
+    ]
+    for held, name, tensor in places:
+        held[name] = given[id(tensor)]
+    try:
+        yield
+    finally:
+        for held, name, tensor in places:
+            held[name] = tensor
 
 
 def _autocast(module: nn.Module, dtype: torch.dtype | None) -> AbstractContextManager[Any]:

@@ -108,10 +108,12 @@ class FunctionBasedReweighter(Reweighter):
             param.grad = grad
         self.network_optimizer.step()
 
-    def network_gradient(self, surrogate: Tensor) -> tuple[Tensor, ...]:
-        r"""Differentiate a scalar with respect to :math:`\psi`."""
+    def network_gradient(
+        self, outputs: Tensor, cotangent: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        r"""Differentiate a scalar, or outputs times a cotangent, with respect to :math:`\psi`."""
         return torch.autograd.grad(
-            surrogate, list(self.network.parameters()), materialize_grads=True
+            outputs, list(self.network.parameters()), cotangent, materialize_grads=True
         )
 
     @torch.no_grad()

@@ -174,8 +174,10 @@ class MetaWeightNet(FunctionBasedReweighter):
         alignments = self.alignments(self.objective, module, forward, direction)
         # The training loss gives the weighted rows only the share that the meta rows leave them.
         alpha = lookahead_lr * (1 - self.objective.meta_share)
-        surrogate = -alpha * sample_mean(alignments * weights, batch.sample_weight)
-        return self.network_gradient(surrogate), meta_loss
+        per_weight = alignments * (-alpha / batch.n_rows)
+        if batch.sample_weight is not None:
+            per_weight = batch.sample_weight * per_weight
+        return self.network_gradient(weights, per_weight), meta_loss
 
     def _weights_by_memory(
         self, inputs: Tensor, batch: Batch, alignments: Tensor, *, update: bool
