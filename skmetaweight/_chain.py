@@ -7,7 +7,8 @@ Along a direction :math:`d`, a layer :math:`y = f(x; \theta)` passes a tangent o
 A linear layer does with tangents as with rows. The Jacobian :math:`\partial y / \partial x` of an
 activation, of dropout, of softmax and of batch normalisation is symmetric, so that it is applied by
 an ordinary backward pass through this one layer, with the mask and the statistics of the training
-pass. Forward-mode differentiation would repeat that pass; here nothing of it is repeated.
+pass. Forward-mode differentiation would repeat that pass; here nothing of it is repeated. At the
+end, a row's loss changes by its gradient with respect to the row's output, times the tangent.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 from torch.autograd.graph import GradientEdge
 
 from skmetaweight._forward import LayerCall, Params, edge_of
@@ -49,15 +49,19 @@ def chain_product(
     InapplicableModeError
         If the layers that have parameters, and those after them, are no chain of known layers.
     """
+    del objective  # its losses are in the pass
     along = {param: direction[name] for name, param in trainable(module).items()}
     tangent = None
-    with torch.no_grad(), forward_ad.dual_level():
+    with torch.no_grad():
         for call in _chain(forward, along):
             tangent = _tangent_after(call, tangent, along)
-        outputs = forward_ad.make_dual(forward.outputs.detach(), tangent)
-        labels = torch.cat([rows.y for rows in forward.rows])
-        product = forward_ad.unpack_dual(objective.criterion(outputs, labels)).tangent
-        return torch.zeros_like(forward.all_losses) if product is None else product
+        assert tangent is not None  # the first call has parameters
+        # A row's loss depends on its own output only, so one gradient holds them all.
+        losses, outputs = forward.all_losses, forward.outputs
+        (deltas,) = torch.autograd.grad(
+            losses, outputs, torch.ones_like(losses), retain_graph=True, materialize_grads=True
+        )
+        return (deltas * tangent).sum(dim=1)
 
 
 def _chain(forward: TrainingPass, along: Along) -> list[LayerCall]:

@@ -13,6 +13,7 @@ from tests._reference import per_sample_alignments
 from tests.reweighting._cases import (
     MODULE_CASES,
     N_CLASSES,
+    CubeFunction,
     Tied,
     expected_warning,
     make_batch,
@@ -153,6 +154,24 @@ def test_a_rule_that_does_not_hold_is_found_out():
     alignments = Alignments()
     got = alignments(objective(), module, forward, direction)
     assert alignments.mode == "forward-mode"
+    expected = per_sample_alignments(forward.losses, trainable(module), direction)
+    assert relative_error(got, expected) < 1e-12
+
+
+class CubedLoss(nn.CrossEntropyLoss):
+    """Has no forward-mode derivative."""
+
+    def forward(self, input, target):
+        return CubeFunction.apply(super().forward(input, target))
+
+
+def test_a_chain_needs_no_forward_mode_derivative_of_the_losses():
+    module = mlp(nn.Tanh()).double()
+    goal = Objective(CubedLoss(reduction="none"))
+    forward = goal.training_pass(module, make_batch(), make_meta_batch(), keep_calls=True)
+    alignments, direction = Alignments(), random_direction(module)
+    got = alignments(goal, module, forward, direction)
+    assert alignments.mode == "layer-by-layer"
     expected = per_sample_alignments(forward.losses, trainable(module), direction)
     assert relative_error(got, expected) < 1e-12
 
