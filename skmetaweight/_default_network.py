@@ -13,7 +13,7 @@ from sklearn.utils import gen_batches
 from torch.nn import functional
 
 from skmetaweight._fit_data import FitData
-from skmetaweight._modules import TabularMLP
+from skmetaweight._modules import Embeddings, PiecewiseLinear, TabularMLP
 from skmetaweight._tables import Table
 from skmetaweight._validation import LabelledRows, n_rows
 
@@ -26,17 +26,27 @@ MAX_ENCODED = 512
 ROWS_FOR_BINS = 10_000
 """Rows whose quantiles stand for those of all; of a sparse matrix these are made dense."""
 
+ROWS_PER_INPUT = 10
+"""With fewer training rows for each input of the first layer, inputs are dropped at random."""
+
+INPUT_DROPOUT = 0.2
+
 
 def default_network_options(data: FitData, table: Table, seed: int) -> dict[str, Any]:
     """Return a net's options for a :class:`TabularMLP` that suits the training rows."""
     n_features = data.train.X.shape[1]
     n_numbers = n_features if table.n_numbers is None else table.n_numbers
+    bin_edges = _bin_edges(data.train, n_numbers, seed)
+    n_inputs = n_features - len(table.cardinalities) + PiecewiseLinear(bin_edges).n_outputs
+    n_inputs += sum(map(Embeddings.width_of, table.cardinalities))
+    is_wide = n_rows(data.train.X) < ROWS_PER_INPUT * n_inputs
     return {
         "module": TabularMLP,
         "module__n_features": n_features,
         "module__n_classes": len(data.classes),
         "module__cardinalities": table.cardinalities,
-        "module__bin_edges": _bin_edges(data.train, n_numbers, seed),
+        "module__bin_edges": bin_edges,
+        "module__input_dropout": INPUT_DROPOUT if is_wide else 0.0,
     }
 
 
@@ -61,7 +71,10 @@ def _bin_edges(rows: LabelledRows, n_numbers: int, seed: int) -> list[NDArray[An
 
 
 def set_statistics(module: TabularMLP, rows: LabelledRows, n_numbers: int | None) -> None:
-    """Standardise the first columns, or all; indicators of missing numbers stay 0 and 1."""
+    """Standardise the first columns, or all; indicators of missing numbers stay 0 and 1.
+
+    Other columns of zeros and ones are scaled as if both were as frequent.
+    """
     if n_numbers == 0:
         return
     scaler = StandardScaler(with_mean=False)
@@ -70,6 +83,9 @@ def set_statistics(module: TabularMLP, rows: LabelledRows, n_numbers: int | None
         X = rows.X[part] if n_numbers is None else rows.X[part, :n_numbers]
         scaler.partial_fit(X, sample_weight=weight)
     mean, variance = torch.as_tensor(scaler.mean_), torch.as_tensor(scaler.var_)
+    # With a variance of one, the ones of a rare category would stand far out.
+    is_indicator = (variance > 0) & torch.isclose(variance, mean * (1 - mean), atol=0)
+    variance = torch.where(is_indicator, 0.25, variance)
     indicators = (0, len(module.standardize.mean) - len(mean))
     mean, variance = functional.pad(mean, indicators), functional.pad(variance, indicators, value=1)
     module.standardize.set_statistics(mean, variance)

@@ -91,7 +91,7 @@ class Embeddings(nn.Module):
 
     def __init__(self, cardinalities: Sequence[int]) -> None:
         super().__init__()
-        widths = [min(50, (cardinality + 1) // 2) for cardinality in cardinalities]
+        widths = [self.width_of(cardinality) for cardinality in cardinalities]
         self.columns = nn.ModuleList(
             nn.Embedding(cardinality, width, padding_idx=0)
             for cardinality, width in zip(cardinalities, widths, strict=True)
@@ -100,6 +100,11 @@ class Embeddings(nn.Module):
             for weight in self.parameters():
                 weight.mul_(0.1)  # a category means little until it has been learned
         self.width = sum(widths)
+
+    @staticmethod
+    def width_of(cardinality: int) -> int:
+        """Return the dimensions of a column's embedding."""
+        return min(50, (cardinality + 1) // 2)
 
     def forward(self, codes: Tensor) -> Tensor:
         """Embed codes of shape (n, n_columns) in shape (n, width)."""
@@ -125,6 +130,9 @@ class TabularMLP(nn.Module):
         Probability with which a hidden unit is dropped in training.
     batch_norm : bool, default=True
         Whether each hidden layer is batch-normalised.
+    input_dropout : float, default=0.0
+        Probability with which an input of the first layer is dropped in training: a standardised
+        number, a part of its encoding, a dimension of an embedding.
     cardinalities : sequence of int, default=()
         For codes of categories, which are the last columns of X and are embedded: how many codes
         each of these columns can have. Code 0 is for categories never seen.
@@ -137,6 +145,7 @@ class TabularMLP(nn.Module):
         hidden_dims: Sequence[int] = (256, 256),
         dropout: float = 0.4,
         batch_norm: bool = True,
+        input_dropout: float = 0.0,
         cardinalities: Sequence[int] = (),
         bin_edges: Sequence[ArrayLike] = (),
     ) -> None:
@@ -145,7 +154,7 @@ class TabularMLP(nn.Module):
         self.piecewise = PiecewiseLinear(bin_edges)
         self.standardize = Standardize(self.n_numbers)
         self.embeddings = Embeddings(cardinalities) if cardinalities else None
-        layers: list[nn.Module] = []
+        layers: list[nn.Module] = [nn.Dropout(input_dropout)] if input_dropout else []
         width = self.n_numbers + self.piecewise.n_outputs
         width += self.embeddings.width if self.embeddings else 0
         for hidden_dim in hidden_dims:

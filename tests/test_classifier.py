@@ -660,12 +660,13 @@ def test_prefixed_parameters_are_parameters() -> None:
 def test_prefixed_parameters_reach_the_net(data: Data) -> None:
     clf = quick(
         module__dropout=0.5,
+        module__input_dropout=0.1,
         optimizer=torch.optim.SGD,
         optimizer__momentum=0.8,
         criterion__label_smoothing=0.2,
     ).fit(data.X, data.y, meta_mask=data.mask)
     module = clf.net_.module_
-    assert {m.p for m in module.modules() if isinstance(m, nn.Dropout)} == {0.5}
+    assert {m.p for m in module.modules() if isinstance(m, nn.Dropout)} == {0.1, 0.5}
     assert clf.net_.optimizer_.param_groups[0]["momentum"] == 0.8
     assert clf.net_.criterion_.label_smoothing == 0.2
 

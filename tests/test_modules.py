@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from skmetaweight import MetaWeightClassifier
+from skmetaweight._default_network import INPUT_DROPOUT
 from skmetaweight._modules import PiecewiseLinear, Standardize, TabularMLP
 
 
@@ -135,4 +136,27 @@ def test_no_edges_no_encoding():
     X, y = rng.normal(size=(80, 4)), rng.integers(0, 2, 80)
     clf = MetaWeightClassifier(max_epochs=1, random_state=0, device="cpu", module__bin_edges=())
     clf.fit(X, y, X_meta=X[:10], y_meta=y[:10])
-    assert clf.net_.module_.layers[0].in_features == 4
+    linear = next(layer for layer in clf.net_.module_.layers if isinstance(layer, nn.Linear))
+    assert linear.in_features == 4
+
+
+@pytest.mark.parametrize(("n_rows", "dropped"), [(359, True), (360, False)])
+def test_inputs_are_dropped_if_there_are_few_rows_for_each(n_rows, dropped):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(n_rows, 4)), rng.integers(0, 2, n_rows)  # 4 numbers of 8 bins
+    clf = MetaWeightClassifier(max_epochs=1, random_state=0, device="cpu")
+    clf.fit(X, y, X_meta=X[:10], y_meta=y[:10])
+    first = clf.net_.module_.layers[0]
+    assert isinstance(first, nn.Dropout) == dropped
+    assert not dropped or first.p == INPUT_DROPOUT
+
+
+@pytest.mark.parametrize("scale", [1.0, 3.0], ids=["zeros and ones", "zeros and threes"])
+def test_a_rare_indicator_does_not_stand_out(scale):
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=400), np.arange(400) < 4]) * [1.0, scale]
+    y = rng.integers(0, 2, 400)
+    clf = MetaWeightClassifier(max_epochs=1, random_state=0, device="cpu")
+    clf.fit(X, y, X_meta=X[:10], y_meta=y[:10])
+    deviation = X[:, 1].std() if scale > 1 else 0.5
+    assert clf.net_.module_.standardize.scale[1].item() == pytest.approx(deviation)
