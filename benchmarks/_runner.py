@@ -42,13 +42,13 @@ class Block:
 MAIN = Block(
     ("none", "uniform", "pair", "feature-dependent", "long-tailed", "real", "real-mild"),
     n_metas=(100,),
-    seeds=(0, 1),
+    seeds=(0,),
     methods=None,
 )
 BY_META_SIZE = Block(
     ("uniform", "real"),
     n_metas=(20, 50, 200, 1000),
-    seeds=(0, 1),
+    seeds=(0,),
     methods=(
         "hgb-upweighted",
         "plain",
