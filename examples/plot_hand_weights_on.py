@@ -112,8 +112,8 @@ print_table()
 # %%
 # A tree grown until its leaves are pure fits a wrong label even at a small weight, since the leaf
 # may hold no other row: ``min_samples_leaf`` makes rows share leaves, so that the weights decide.
-# A linear model gains little from doubtful rows here, however they are weighted: a hundred checked
-# ones take it almost as far.
+# A linear model suffers most from wrong labels at equal weights; a hundred checked rows alone take
+# it to within about five points of what the learned weights do.
 
 
 def draw():

@@ -104,9 +104,9 @@ print_table()
 # The function of the loss alone rises for rare classes and falls for wrong labels. By itself it
 # gains nothing over ``uniform``, which trains on the checked rows as well: in the end the network
 # fits the rare rows too, all losses are near zero and the weights nearly equal, as the warning
-# says. The remembered alignments of ``mw-net`` still raise the rare classes a little. None of the
-# gains is larger than a point on this task, and ``fmw-net`` learns the opposite: its weight of the
-# smallest class falls.
+# says. The remembered alignments of ``mw-net`` still raise the rare classes, which gains nothing
+# here either: all methods are within a point of one another. ``fmw-net`` learns the opposite: its
+# weight of the smallest class falls.
 
 NAMES = {"mw-net, loss only": "MW-Net, loss only", "mw-net": "MW-Net", "fmw-net": "FMW-Net"}
 
