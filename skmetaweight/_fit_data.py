@@ -89,6 +89,7 @@ def check_fit_data(
     rows = LabelledRows(X, encode(y, classes, "y"), check_sample_weight(given.sample_weight, X))
     if given.X_meta is not None:
         train, meta = rows, _check_meta(estimator, given, X, table, classes)
+        warn_of_scale(_numbers(meta.X), _numbers(X))
         train_indices, meta_indices = np.arange(len(y)), np.empty(0, dtype=int)
     else:
         train_indices, meta_indices = _parted(estimator, rows, given.meta_mask, random_state)
@@ -112,7 +113,6 @@ def _check_meta(
     y_meta = check_y(given.y_meta, "y_meta")
     X_meta = check_X_meta(estimator, given.X_meta, X, table)
     check_lengths(X_meta, y_meta, "X_meta", "y_meta")
-    warn_of_scale(_numbers(X_meta), _numbers(X))
     return LabelledRows(X_meta, encode(y_meta, classes, "y_meta"))
 
 

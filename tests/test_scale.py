@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
+from skmetaweight import MetaWeightClassifier
 from skmetaweight._scale import far_columns, warn_of_scale
 
 Draw = Callable[[np.random.Generator, tuple[int, int]], np.ndarray]
@@ -76,3 +77,11 @@ def test_only_numeric_tables_are_looked_at() -> None:
         warn_of_scale(np.full((20, 2), "a", dtype=object), np.full((50, 2), "b", dtype=object))
         warn_of_scale(np.ones((20, 2, 2)), np.zeros((50, 2, 2)))
         warn_of_scale({"a": np.ones((20, 2))}, {"a": np.zeros((50, 2))})
+
+
+def test_fit_warns_of_the_line_that_called_it() -> None:
+    X, y = load_iris(return_X_y=True)
+    clf = MetaWeightClassifier(max_epochs=1, random_state=0, device="cpu")
+    with pytest.warns(UserWarning, match="X_meta is far from X") as record:
+        clf.fit(X, y, X_meta=100 * X[::5] + 1000, y_meta=y[::5])
+    assert record[0].filename == __file__
