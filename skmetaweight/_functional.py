@@ -145,11 +145,14 @@ class Objective:
             return forward.all_losses.new_full((meta_batch.n_rows,), 1 / meta_batch.n_rows)
         return self.meta_class_weight[meta_batch.y] / meta_batch.n_rows
 
+    def counts(self, batch: Batch, weights: Tensor) -> Tensor:
+        r"""Return :math:`\tfrac{1-\lambda}{n}\, s_i w_i`, what the loss of each row counts."""
+        counts = weights if batch.sample_weight is None else batch.sample_weight * weights
+        return counts * ((1 - self.meta_share) / batch.n_rows)
+
     def training_loss(self, forward: TrainingPass, weights: Tensor) -> Tensor:
         """Sum the losses of a pass, each times what it counts: one product, cheap to undo."""
-        batch = forward.rows[0]
-        counts = weights if batch.sample_weight is None else batch.sample_weight * weights
-        counts = counts * ((1 - self.meta_share) / batch.n_rows)
+        counts = self.counts(forward.rows[0], weights)
         if forward.meta_loss is not None:
             counts = torch.cat([counts, self.meta_share * self.meta_coefficients(forward)])
         return counts @ forward.all_losses

@@ -172,11 +172,7 @@ class MetaWeightNet(FunctionBasedReweighter):
         lookahead_params = lookahead(params, grads, lookahead_lr)
         direction, meta_loss = meta_gradient(self.objective, module, lookahead_params, meta_batch)
         alignments = self.alignments(self.objective, module, forward, direction)
-        # The training loss gives the weighted rows only the share that the meta rows leave them.
-        alpha = lookahead_lr * (1 - self.objective.meta_share)
-        per_weight = alignments * (-alpha / batch.n_rows)
-        if batch.sample_weight is not None:
-            per_weight = batch.sample_weight * per_weight
+        per_weight = -lookahead_lr * self.objective.counts(batch, alignments)
         return self.network_gradient(weights, per_weight), meta_loss
 
     def _weights_by_memory(
