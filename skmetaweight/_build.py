@@ -62,7 +62,7 @@ def build_net(
     _refuse_compilation(estimator)
     batch_size = _batch_size(estimator.batch_size, len(data.train.y))
     n_classes = len(data.classes)
-    options = {**_module_options(estimator, data, seed), **estimator._net_params()}
+    options = _net_options(estimator, data, seed)
     criterion = estimator.criterion
     if _takes_reduction(criterion):
         options.setdefault("criterion__reduction", "none")
@@ -105,11 +105,12 @@ def _refuse_compilation(estimator: Any) -> None:
         )
 
 
-def _module_options(estimator: Any, data: FitData, seed: int) -> dict[str, Any]:
-    module = estimator.module
+def _net_options(estimator: Any, data: FitData, seed: int) -> dict[str, Any]:
+    """Return the module and the options that the user gave by prefix, which come first."""
+    module, given = estimator.module, estimator._net_params()
     if module is None:
-        return default_network_options(data, estimator._table, seed)
-    return {"module": copy.deepcopy(module) if isinstance(module, nn.Module) else module}
+        return default_network_options(data, estimator._table, seed, given)
+    return {"module": copy.deepcopy(module) if isinstance(module, nn.Module) else module, **given}
 
 
 def _takes_reduction(criterion: Any) -> bool:

@@ -32,11 +32,15 @@ ROWS_PER_INPUT = 10
 INPUT_DROPOUT = 0.2
 
 
-def default_network_options(data: FitData, table: Table, seed: int) -> dict[str, Any]:
-    """Return a net's options for a :class:`TabularMLP` that suits the training rows."""
+def default_network_options(
+    data: FitData, table: Table, seed: int, given: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the given options, and others for a :class:`TabularMLP` that suits the rows."""
     n_features = data.train.X.shape[1]
     n_numbers = n_features if table.n_numbers is None else table.n_numbers
-    bin_edges = _bin_edges(data.train, n_numbers, seed)
+    bin_edges = given.get("module__bin_edges")
+    if bin_edges is None:
+        bin_edges = _bin_edges(data.train, n_numbers, seed)
     n_inputs = n_features - len(table.cardinalities) + PiecewiseLinear(bin_edges).n_outputs
     n_inputs += sum(map(Embeddings.width_of, table.cardinalities))
     is_wide = n_rows(data.train.X) < ROWS_PER_INPUT * n_inputs
@@ -47,6 +51,7 @@ def default_network_options(data: FitData, table: Table, seed: int) -> dict[str,
         "module__cardinalities": table.cardinalities,
         "module__bin_edges": bin_edges,
         "module__input_dropout": INPUT_DROPOUT if is_wide else 0.0,
+        **given,
     }
 
 

@@ -136,6 +136,8 @@ class TabularMLP(nn.Module):
     cardinalities : sequence of int, default=()
         For codes of categories, which are the last columns of X and are embedded: how many codes
         each of these columns can have. Code 0 is for categories never seen.
+    bin_edges : sequence of array of shape (n_edges,), default=()
+        For each of the first columns the rising edges of the bins of its encoding; () for none.
     """
 
     def __init__(

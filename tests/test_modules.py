@@ -140,11 +140,19 @@ def test_no_edges_no_encoding():
     assert linear.in_features == 4
 
 
-@pytest.mark.parametrize(("n_rows", "dropped"), [(359, True), (360, False)])
-def test_inputs_are_dropped_if_there_are_few_rows_for_each(n_rows, dropped):
+@pytest.mark.parametrize(
+    ("n_rows", "options", "dropped"),
+    [
+        (359, {}, True),  # 4 numbers of 8 bins
+        (360, {}, False),
+        (39, {"module__bin_edges": ()}, True),
+        (40, {"module__bin_edges": ()}, False),
+    ],
+)
+def test_inputs_are_dropped_if_there_are_few_rows_for_each(n_rows, options, dropped):
     rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(n_rows, 4)), rng.integers(0, 2, n_rows)  # 4 numbers of 8 bins
-    clf = MetaWeightClassifier(max_epochs=1, random_state=0, device="cpu")
+    X, y = rng.normal(size=(n_rows, 4)), rng.integers(0, 2, n_rows)
+    clf = MetaWeightClassifier(max_epochs=1, random_state=0, device="cpu", **options)
     clf.fit(X, y, X_meta=X[:10], y_meta=y[:10])
     first = clf.net_.module_.layers[0]
     assert isinstance(first, nn.Dropout) == dropped
