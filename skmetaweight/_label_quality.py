@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from skmetaweight._fit_data import FitData
-    from skmetaweight._net import Judgement, ReweightedNet
+    from skmetaweight._net import ReweightedNet
+    from skmetaweight._rows_net import Judgement
 
 
 @dataclass(frozen=True)

@@ -6,32 +6,25 @@ import copy
 import math
 import warnings
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
-from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback, EarlyStopping, EpochTimer, LRScheduler, PrintLog
-from skorch.utils import to_tensor
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from skmetaweight._batches import RowBatches, Rows
-from skmetaweight._dataset_rows import DatasetRows
 from skmetaweight._epoch import EpochLog
-from skmetaweight._forward import outputs_of
 from skmetaweight._functional import Batch, Objective
 from skmetaweight._last_layer import find_head
 from skmetaweight._meta_set import MetaBatches
+from skmetaweight._rows_net import EVALUATION_ROWS, RowsNet
 from skmetaweight._step_graphs import StepGraphs
 from skmetaweight._tasks import FitTasks, StopFit
 from skmetaweight._weighting import WeightingFunction
 from skmetaweight.reweighting import Evaluation, Reweighter, StepResult
-
-EVALUATION_ROWS = 1024
-"""Most rows in a forward pass that keeps no graph."""
 
 BAR_DELAY = 2.0
 """Seconds of training after which a bar is worth showing."""
@@ -42,27 +35,6 @@ META_ROBUSTNESS = 0.7
 
 class NonFiniteLossError(ValueError):
     """The training loss or the meta loss became NaN or infinite."""
-
-
-class SkorchLosses(nn.Module):
-    """Per-sample losses with skorch's convention that NLLLoss takes probabilities."""
-
-    def __init__(self, criterion: nn.Module) -> None:
-        super().__init__()
-        self.criterion = criterion
-
-    def forward(self, y_pred: Tensor, y: Tensor) -> Tensor:
-        if isinstance(self.criterion, nn.NLLLoss):
-            y_pred = torch.log(y_pred + torch.finfo(y_pred.dtype).eps)
-        return self.criterion(y_pred, y)
-
-
-class Judgement(NamedTuple):
-    """What the fitted classifier makes of labelled rows; each of shape (n,)."""
-
-    losses: Tensor
-    predicted: Tensor
-    p_given: Tensor
 
 
 class EpochBar(Callback):
@@ -86,7 +58,7 @@ class EpochBar(Callback):
         del self.bar_
 
 
-class ReweightedNet(NeuralNetClassifier):
+class ReweightedNet(RowsNet):
     """A skorch classifier that is trained through a :class:`Reweighter`.
 
     The meta set takes the place of skorch's validation set: callbacks that score or monitor it see
@@ -98,12 +70,12 @@ class ReweightedNet(NeuralNetClassifier):
         Not a module of skorch's: its own optimiser steps what it learns.
     meta_share, meta_batch_size, lookahead_lr, lr_schedule, keep_best, show_progress
         As in :class:`MetaWeightClassifier`.
-    autocast_dtype : torch.dtype or None
-        As in :func:`outputs_of`, for all passes.
     cuda_graphs : bool
         Whether steps are recorded as CUDA graphs, on a CUDA device.
     seed : int
         Seeds the order of the rows and of the meta batches.
+    **kwargs
+        As in :class:`RowsNet` and skorch's NeuralNetClassifier.
     """
 
     def __init__(
@@ -118,12 +90,11 @@ class ReweightedNet(NeuralNetClassifier):
         lr_schedule: str,
         keep_best: bool,
         show_progress: bool,
-        autocast_dtype: torch.dtype | None,
         cuda_graphs: bool,
         seed: int,
         **kwargs: Any,
     ) -> None:
-        super().__init__(module, criterion=criterion, **kwargs, train_split=None)  # pyright: ignore[reportArgumentType]
+        super().__init__(module, criterion, **kwargs, train_split=None)
         self.reweighter = reweighter
         self.meta_share = meta_share
         self.meta_batch_size = meta_batch_size
@@ -131,7 +102,6 @@ class ReweightedNet(NeuralNetClassifier):
         self.lr_schedule = lr_schedule
         self.keep_best = keep_best
         self.show_progress = show_progress
-        self.autocast_dtype = autocast_dtype
         self.cuda_graphs = cuda_graphs
         self.seed = seed
 
@@ -142,9 +112,6 @@ class ReweightedNet(NeuralNetClassifier):
         return [*callbacks, ("epoch_bar", EpochBar())] if self.show_progress else callbacks
 
     # Set up ------------------------------------------------------------------------------------
-
-    def check_data(self, X: Any, y: Any = None) -> None:
-        """Accept anything: the classifier has validated it."""
 
     def build(self, n_classes: int) -> None:
         """Create the reweighter's learned state, once the module exists."""
@@ -168,36 +135,13 @@ class ReweightedNet(NeuralNetClassifier):
         if hasattr(self, "meta_rows_"):
             vars(net)["meta_rows_"] = self.meta_rows_.in_memory()
         on_cpu = torch.device(self.device).type == "cpu"
-        return vars(net) if on_cpu else NeuralNetClassifier.__getstate__(net)
+        return vars(net) if on_cpu else RowsNet.__getstate__(net)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if "__cuda_dependent_attributes__" in state:
             super().__setstate__(state)
         else:
             self.__dict__.update(state)
-
-    @property
-    def parameter(self) -> Tensor:
-        """One parameter of the module, for its device and dtype."""
-        return next(self.module_.parameters())
-
-    def make_rows(self, X: Any, y: Any, sample_weight: Any = None) -> Rows:
-        """Place rows where the module is, in its dtype."""
-        embeds = any(isinstance(m, (nn.Embedding, nn.EmbeddingBag)) for m in self.module_.modules())
-        example = X.example if isinstance(X, DatasetRows) else X
-        is_table = not isinstance(example, dict) and np.ndim(example) == 2
-        return Rows(
-            X,
-            y,
-            sample_weight,
-            device=self.parameter.device,
-            dtype=self.parameter.dtype,
-            cast_integers=is_table and not embeds,
-        )
-
-    @property
-    def losses_(self) -> nn.Module:
-        return SkorchLosses(self.criterion_)
 
     # Training ----------------------------------------------------------------------------------
 
@@ -420,20 +364,6 @@ class ReweightedNet(NeuralNetClassifier):
 
     # Evaluation --------------------------------------------------------------------------------
 
-    @torch.no_grad()
-    def evaluate(self, rows: Rows) -> Judgement:
-        """Judge labelled rows in evaluation mode, in one pass over them."""
-        self.module_.eval()
-        to_probabilities = self._get_predict_nonlinearity()
-        parts = []
-        for batch in rows.chunks(EVALUATION_ROWS):
-            outputs = self.outputs(batch.X)
-            probabilities = to_probabilities(outputs.double())
-            p_given = probabilities.gather(1, batch.y[:, None]).squeeze(1)
-            losses = self.losses_(outputs, batch.y)
-            parts.append((losses, probabilities.argmax(dim=1), p_given))
-        return Judgement(*map(torch.cat, zip(*parts, strict=True)))
-
     def evaluation(self, rows: Rows, losses: Tensor, *, is_training_set: bool) -> Evaluation:
         """Describe labelled rows, with their losses, to the reweighter."""
         index = torch.arange(len(rows), device=losses.device) if is_training_set else None
@@ -450,33 +380,6 @@ class ReweightedNet(NeuralNetClassifier):
             forward = objective.training_pass(self.module_, batch, meta_batch)
             parts.append(self.reweighter_.align(self.module_, forward, meta_batch)[0])
         return torch.cat(parts)
-
-    @torch.no_grad()
-    def probabilities(self, rows: Rows) -> np.ndarray:
-        """Return class probabilities of shape (n, n_classes), in float64."""
-        self.module_.eval()
-        to_probabilities = self._get_predict_nonlinearity()
-        chunks = rows.chunks(max(self.batch_size, 1024))
-        parts = [to_probabilities(self.outputs(batch.X).cpu().double()) for batch in chunks]
-        return torch.cat(parts).numpy()
-
-    def _get_predict_nonlinearity(self) -> Any:
-        """Take outputs as logits, except those of NLLLoss, which skorch takes as probabilities."""
-        if self.predict_nonlinearity != "auto":
-            return super()._get_predict_nonlinearity()
-        is_nll = isinstance(self.criterion_, nn.NLLLoss)
-        return nn.Identity() if is_nll else nn.Softmax(dim=-1)
-
-    def evaluation_step(self, batch: Any, training: bool = False) -> Any:
-        """Run the module on a batch of any loader."""
-        with torch.set_grad_enabled(training):
-            self._set_training(training)
-            X = batch.X if isinstance(batch, Batch) else to_tensor(batch[0], self.device)
-            return self.outputs(X)
-
-    def outputs(self, X: Any) -> Tensor:
-        """Run the module on the X of a batch."""
-        return outputs_of(self.module_, X, self.autocast_dtype)
 
 
 class _Schedule:

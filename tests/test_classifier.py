@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
 from torch import nn
 
-import skmetaweight._net
+import skmetaweight._rows_net
 from skmetaweight import MetaWeightClassifier, MetaWeightNet, Uniform, WeightingFunction
 from skmetaweight.datasets import corrupt_labels
 from tests.conftest import METHODS, Data, Linear, Softmax, make_data, quick
@@ -139,7 +139,7 @@ def test_sparse_rows_are_never_made_dense_as_a_whole(monkeypatch: pytest.MonkeyP
         seen.append(self.shape[0])
         return to_array(self, *args, **kwargs)
 
-    monkeypatch.setattr(skmetaweight._net, "EVALUATION_ROWS", 512)
+    monkeypatch.setattr(skmetaweight._rows_net, "EVALUATION_ROWS", 512)
     monkeypatch.setattr(skmetaweight._default_network, "ROWS_FOR_BINS", 512)
     for name in ("toarray", "todense"):
         monkeypatch.setattr(sp.csr_matrix, name, spy)
