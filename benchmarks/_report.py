@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from _tasks import IMBALANCED
 SCORES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy"}
 MUCH_IMBALANCE = 3.0
 """Ratio of the largest to the smallest class of the test rows."""
+NUMBERS = re.compile(r"\d+([.,\s]+\d+)*")
+"""Numbers and lists of numbers, in which warnings of one kind differ."""
 
 
 def write_report(results: Iterable[Path], folder: Path, against: Sequence[str]) -> Path:
@@ -259,12 +262,16 @@ def problems(fits: pd.DataFrame) -> str:
             header = ["data set", "noise", "trusted rows", "methods", "fits", "reason"]
             parts.append(f"## {title}\n\n{markdown(header, rows)}")
     seen = Counter(
-        (record.method, text) for record in fits.itertuples() for text in record.warnings
+        (record.method, _kind(text)) for record in fits.itertuples() for text in record.warnings
     )
     if seen:
-        rows = [(method, _line(text), n) for (method, text), n in seen.most_common(40)]
+        rows = [(*kind, n) for kind, n in seen.most_common()]
         parts.append(f"## Warnings\n\n{markdown(['method', 'warning', 'fits'], rows)}")
     return "\n\n".join(parts)
+
+
+def _kind(warning: str) -> str:
+    return NUMBERS.sub("…", _line(warning)).partition(". ")[0].rstrip(".")
 
 
 def _line(text: str) -> str:

@@ -222,7 +222,8 @@ def write_lines(path):
                         **{"task": task, "noise": noise, "n_meta": 100, "seed": seed},
                         **{"max_rows": 50, "method": method, "version": "1"},
                         **{"accuracy": score + offset, "balanced_accuracy": score, "log_loss": 1.0},
-                        **{"weight_auc": None, "seconds": 1.0, "imbalance": 1.0, "warnings": []},
+                        **{"weight_auc": None, "seconds": 1.0, "imbalance": 1.0},
+                        "warnings": [f"Classes [{seed}, 7] have {score}. So what."],
                     }
                     file.write(json.dumps(record) + "\n")
     return path
@@ -245,6 +246,7 @@ def test_report_agrees_with_counting_by_hand(load, tmp_path):
     for method, rank in {"plain": 13 / 6, "mw-net": 8.5 / 6, "hgb": 14.5 / 6}.items():
         means = next(r for r in report.splitlines() if r.startswith(f"| {method} |"))
         assert f"| {rank:.2f} | 1.00 |" in means
+    assert "| mw-net | Classes […] have … | 12 |" in report
 
 
 def test_fits_of_two_sizes_are_not_mixed(load, tmp_path):
