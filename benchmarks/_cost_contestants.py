@@ -63,13 +63,13 @@ CONTESTANTS: dict[str, Callable[[Task, int], list[float]]] = {
     "betty": betty,
     "uniform": partial(ours, method="uniform", **AS_PUBLISHED),
     "uniform-default": partial(ours, method="uniform"),
-    "mw-net-exact": partial(
-        ours, method=partial(MetaWeightNet, memory=0.0, meta_interval=1), **AS_PUBLISHED
-    ),
+    "mw-net-exact": partial(ours, method=MetaWeightNet.paper, **AS_PUBLISHED),
     "mw-net-every-batch": partial(ours, meta_interval=1),
     "mw-net-default": ours,
     "fmw-net-exact": partial(
-        ours, method=partial(FirstOrderMetaWeightNet, meta_interval=1), **AS_PUBLISHED
+        ours,
+        method=partial(FirstOrderMetaWeightNet, meta_interval=1, normalize=False),
+        **AS_PUBLISHED,
     ),
     "fmw-net-every-batch": partial(ours, method="fmw-net", meta_interval=1),
     "fmw-net-default": partial(ours, method="fmw-net"),
