@@ -82,7 +82,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
     robust_meta_loss : bool or "auto", default="auto"
         Whether a loss :math:`\ell` of a meta row becomes :math:`(1 - e^{-0.7\ell}) / 0.7`, which is
         bounded as generalized cross-entropy [4]_, so that wrong labels among them count less.
-        "auto" does so when ``fit`` gets no trusted rows.
+        "auto" does so when ``fit`` gets no trusted rows, unless a class is over twenty times as
+        frequent as another: rare classes have large losses too.
     early_stopping : bool, default=True
         Whether the epoch with the lowest meta loss is kept. All epochs are run; add skorch's
         ``EarlyStopping(monitor="meta_loss")`` to the callbacks to stop before.
@@ -391,7 +392,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
                 check_components(net, rows, len(data.classes))
                 weight = meta_class_weight(self.class_weight, data.classes, data.meta.y)
             is_auto = self.robust_meta_loss == "auto"
-            robust = not data.meta_is_trusted if is_auto else bool(self.robust_meta_loss)
+            is_in_doubt = not data.meta_is_trusted and not data.is_imbalanced
+            robust = is_in_doubt if is_auto else bool(self.robust_meta_loss)
             n_epochs = epochs or self.max_epochs
 
             def train(tasks: FitTasks) -> None:

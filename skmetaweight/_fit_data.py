@@ -24,6 +24,9 @@ from skmetaweight._validation import (
     unfitted_table,
 )
 
+MUCH_IMBALANCE = 20
+"""Ratio of class sizes above which bounded losses are seen to give the rare classes up."""
+
 
 class GivenData(NamedTuple):
     """What ``fit`` was called with."""
@@ -69,6 +72,12 @@ class FitData(NamedTuple):
     meta_indices: NDArray[Any]
     classes: NDArray[Any]
     meta_is_trusted: bool
+
+    @property
+    def is_imbalanced(self) -> bool:
+        """Whether a class of the training rows is much more frequent than another."""
+        counts = np.unique(self.train.y, return_counts=True)[1]
+        return counts.max() > MUCH_IMBALANCE * counts.min()
 
 
 def check_fit_data(

@@ -320,6 +320,19 @@ def test_meta_loss_is_robust_without_trusted_rows_or_if_asked(given: Any, data: 
         assert clf.history_[clf.best_epoch_ - 1, "meta_loss"] == pytest.approx(float(losses.mean()))
 
 
+@pytest.mark.parametrize("is_rare", [True, False])
+def test_meta_loss_is_not_bounded_for_rare_classes(is_rare: bool) -> None:
+    X = np.random.default_rng(0).normal(size=(420, 3))
+    y = (np.arange(420) < (16 if is_rare else 24)).astype(int)
+    clf = quick(method="uniform", meta_size=100).fit(X, y)
+    counts = np.bincount(np.delete(y, clf.meta_indices_))
+    assert (counts[0] > 20 * counts[1]) == is_rare
+    losses = clf.net_.evaluate(clf.net_.meta_rows_).losses
+    bounded = (1 - torch.exp(-0.7 * losses)) / 0.7
+    expected = (losses if is_rare else bounded).mean().item()
+    assert clf.history_[clf.best_epoch_ - 1, "meta_loss"] == pytest.approx(expected)
+
+
 def test_fewer_trusted_rows_than_a_meta_batch(method: str, data: Data) -> None:
     few = np.flatnonzero(data.mask)[::3]
     clf = quick(method=method, meta_batch_size=64)
