@@ -131,9 +131,10 @@ def plain_on(X: NDArray, y: NDArray, seed: int, **params: Any) -> MetaWeightClas
     return plain_network(seed, **params).fit(X, y, X_meta=X, y_meta=y)
 
 
-def with_meta(problem: Problem, seed: int, **params: Any) -> Fitted:
+def with_meta(problem: Problem, seed: int, *, balanced_rows: bool = False, **params: Any) -> Fitted:
     X, y, trusted = problem.union()
-    clf = network(seed, **params).fit(X, y, meta_mask=trusted)
+    weight = compute_sample_weight("balanced", y) if balanced_rows else None
+    clf = network(seed, **params).fit(X, y, sample_weight=weight, meta_mask=trusted)
     return Fitted(clf, clf.sample_weights_[~trusted])
 
 
@@ -364,6 +365,7 @@ METHODS: dict[str, Method] = {
 }
 
 _BALANCED = {"class_weight": "balanced"}
+_BOTH_BALANCED = {**_BALANCED, "balanced_rows": True}
 _IMBALANCED = {
     "balanced-forest": (balanced_forest, 1.0),
     "plain-adjusted": (partial(prior_adjusted, fit=plain_on_union), 2.3),
@@ -374,6 +376,8 @@ _IMBALANCED = {
     "mw-net-balanced": (partial(with_meta, **_BALANCED), 2.7),
     "fmw-net-balanced": (partial(with_meta, method="fmw-net", **_BALANCED), 2.6),
     "l2rw-balanced": (partial(with_meta, method="l2rw", **_BALANCED), 2.6),
+    "mw-net-both-balanced": (partial(with_meta, **_BOTH_BALANCED), 2.7),
+    "l2rw-both-balanced": (partial(with_meta, method="l2rw", **_BOTH_BALANCED), 2.6),
 }
 METHODS |= {
     name: Method(fit, seconds, boostings=int(name == "hgb-balanced"), imbalanced_only=True)
