@@ -365,7 +365,6 @@ METHODS: dict[str, Method] = {
 }
 
 _BALANCED = {"class_weight": "balanced"}
-_BOTH_BALANCED = {**_BALANCED, "balanced_rows": True}
 _IMBALANCED = {
     "balanced-forest": (balanced_forest, 1.0),
     "plain-adjusted": (partial(prior_adjusted, fit=plain_on_union), 2.3),
@@ -376,8 +375,6 @@ _IMBALANCED = {
     "mw-net-balanced": (partial(with_meta, **_BALANCED), 2.7),
     "fmw-net-balanced": (partial(with_meta, method="fmw-net", **_BALANCED), 2.6),
     "l2rw-balanced": (partial(with_meta, method="l2rw", **_BALANCED), 2.6),
-    "mw-net-both-balanced": (partial(with_meta, **_BOTH_BALANCED), 2.7),
-    "l2rw-both-balanced": (partial(with_meta, method="l2rw", **_BOTH_BALANCED), 2.6),
 }
 METHODS |= {
     name: Method(fit, seconds, boostings=int(name == "hgb-balanced"), imbalanced_only=True)

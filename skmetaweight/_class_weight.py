@@ -1,4 +1,4 @@
-"""The weight of each class in the meta loss."""
+"""What the rows of a class count, in the training loss and in the meta loss."""
 
 from __future__ import annotations
 
@@ -6,21 +6,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import compute_class_weight
+
+from skmetaweight._validation import LabelledRows
+
+ClassWeight = dict[Any, float] | str | None
+"""By label, "balanced", or None."""
 
 
-def meta_class_weight(
-    class_weight: dict[Any, float] | str | None, classes: NDArray[Any], y_meta: NDArray[Any]
-) -> NDArray[Any] | None:
-    """Return the weight of each class, with mean one over the meta set.
-
-    Parameters
-    ----------
-    class_weight : dict, "balanced" or None
-        By label. Classes without a trusted row get zero.
-    classes : ndarray of shape (n_classes,)
-    y_meta : ndarray of int of shape (n_meta,)
-        Encoded labels of the meta set.
+def weigh_by_class(
+    class_weight: ClassWeight, classes: NDArray[Any], rows: LabelledRows
+) -> LabelledRows:
+    """Multiply the sample weights of training rows by those of their classes; the mean is one.
 
     Raises
     ------
@@ -28,18 +24,42 @@ def meta_class_weight(
         If a label is unknown, or weights are negative, infinite or all zero.
     """
     if class_weight is None:
+        return rows
+    weight = _weight_of_classes(class_weight, classes, rows)[rows.y]
+    if rows.sample_weight is not None:
+        weight = weight * rows.sample_weight
+    if not weight.any():
+        raise ValueError(f"class_weight is zero for all training rows: {class_weight}.")
+    return rows._replace(sample_weight=weight).with_mean_weight_one()
+
+
+def meta_class_weight(
+    class_weight: ClassWeight, classes: NDArray[Any], meta: LabelledRows
+) -> NDArray[Any] | None:
+    """Return the weight of each class, with mean one over the meta set.
+
+    Raises
+    ------
+    ValueError
+        As :func:`weigh_by_class`, for the classes of the meta set.
+    """
+    if class_weight is None:
         return None
-    present = np.unique(y_meta)
+    weight = _weight_of_classes(class_weight, classes, meta)
+    if not weight[meta.y].any():
+        raise ValueError(f"class_weight is zero for all classes of the meta set: {class_weight}.")
+    return weight / weight[meta.y].mean()
+
+
+def _weight_of_classes(
+    class_weight: dict[Any, float] | str, classes: NDArray[Any], rows: LabelledRows
+) -> NDArray[Any]:
+    """Return weights of shape (n_classes,); "balanced" gives none to a class without rows."""
     if isinstance(class_weight, dict):
         _check_class_weight(class_weight, classes)
-        class_weight = {k: v for k, v in class_weight.items() if k in classes[present]}
-    weight = np.zeros(len(classes))
-    weight[present] = compute_class_weight(
-        class_weight, classes=classes[present], y=classes[y_meta]
-    )
-    if not weight.any():
-        raise ValueError(f"class_weight is zero for all classes of the meta set: {class_weight}.")
-    return weight / weight[y_meta].mean()
+        return np.array([class_weight.get(label, 1.0) for label in classes])
+    sizes = np.bincount(rows.y, rows.sample_weight, minlength=len(classes))
+    return np.divide(1.0, sizes, out=np.zeros(len(classes)), where=sizes > 0)
 
 
 def _check_class_weight(class_weight: dict[Any, float], classes: NDArray[Any]) -> None:

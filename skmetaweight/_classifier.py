@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmetaweight._batches import Rows
 from skmetaweight._build import build_net, check_components, fresh_or_given, resolve_device, seeded
-from skmetaweight._class_weight import meta_class_weight
+from skmetaweight._class_weight import meta_class_weight, weigh_by_class
 from skmetaweight._dataset_rows import labels_of, open_dataset
 from skmetaweight._diagnosis import diagnose
 from skmetaweight._fit_data import FitData, GivenData, check_fit_data
@@ -78,7 +78,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         alignment memory if there is one. "class-aware" adds the given label to the inputs of the
         method's own network.
     class_weight : dict, "balanced" or None, default=None
-        What the meta loss cares about; the learned weights follow.
+        What rows of a class count: in the training loss, beside ``sample_weight`` and the learned
+        weights, and in the meta loss. "balanced" gives the classes of each loss equal shares.
     robust_meta_loss : bool or "auto", default="auto"
         Whether a loss :math:`\ell` of a meta row becomes :math:`(1 - e^{-0.7\ell}) / 0.7`, which is
         bounded as generalized cross-entropy [4]_, so that wrong labels among them count less.
@@ -388,23 +389,24 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
                     if resume
                     else build_net(self, data, device, seed, constant_lr=epochs is not None)
                 )
-                rows, meta_rows = net.make_rows(*data.train), net.make_rows(*data.meta)
+                train = weigh_by_class(self.class_weight, data.classes, data.train)
+                weight = meta_class_weight(self.class_weight, data.classes, data.meta)
+                rows, meta_rows = net.make_rows(*train), net.make_rows(*data.meta)
                 check_components(net, rows, len(data.classes))
-                weight = meta_class_weight(self.class_weight, data.classes, data.meta.y)
             is_auto = self.robust_meta_loss == "auto"
             is_in_doubt = not data.meta_is_trusted and not data.is_imbalanced
             robust = is_in_doubt if is_auto else bool(self.robust_meta_loss)
             n_epochs = epochs or self.max_epochs
 
-            def train(tasks: FitTasks) -> None:
+            def run(tasks: FitTasks) -> None:
                 net.train(rows, meta_rows, n_epochs, weight, tasks, robust=robust)
                 self._keep_results(net, data, rows)
 
             with unfitted_on_error(self):
                 if epochs is None:
-                    run_as_task(train, self, data.classes, n_epochs, given)
+                    run_as_task(run, self, data.classes, n_epochs, given)
                 else:
-                    train(FitTasks())
+                    run(FitTasks())
                 diagnose(self, data)
         return self
 

@@ -68,8 +68,8 @@ def warn_of_suppressed_classes(
         warnings.warn(
             f"The rows labelled {classes[suppressed].tolist()} have hardly any weight: their means "
             f"are {means[suppressed].round(3).tolist()}, that of all rows is {weights.mean():.3g}. "
-            "If these classes are rare rather than mislabelled, check more of their rows; "
-            'class_weight="balanced" makes the meta loss care for them.',
+            "If these classes are rare rather than mislabelled, check more of their rows, or pass "
+            'class_weight="balanced".',
             UserWarning,
             stacklevel=5,
         )

@@ -158,7 +158,7 @@ BAD_PARAMETERS = {
     "negative class_weight": ({"class_weight": {0: -1.0}}, r"must be non-negative .* \[-1.0\]"),
     "class_weight of zero": (
         {"class_weight": {0: 0.0, 1: 0.0, 2: 0.0}},
-        "class_weight is zero for all classes of the meta set",
+        "class_weight is zero for all training rows",
     ),
 }
 
