@@ -91,7 +91,7 @@ class Objective:
 
     .. math:: (1-\lambda)\,\tfrac1n \sum_i s_i w_i \ell_i + \lambda\, L_{meta}
 
-    with :math:`s_i` the user's sample weights and :math:`\lambda` the meta share.
+    with :math:`s_i` the weights of rows (user and class) and :math:`\lambda` the meta share.
 
     Parameters
     ----------
