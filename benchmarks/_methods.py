@@ -131,10 +131,9 @@ def plain_on(X: NDArray, y: NDArray, seed: int, **params: Any) -> MetaWeightClas
     return plain_network(seed, **params).fit(X, y, X_meta=X, y_meta=y)
 
 
-def with_meta(problem: Problem, seed: int, *, balanced_rows: bool = False, **params: Any) -> Fitted:
+def with_meta(problem: Problem, seed: int, **params: Any) -> Fitted:
     X, y, trusted = problem.union()
-    weight = compute_sample_weight("balanced", y) if balanced_rows else None
-    clf = network(seed, **params).fit(X, y, sample_weight=weight, meta_mask=trusted)
+    clf = network(seed, **params).fit(X, y, meta_mask=trusted)
     return Fitted(clf, clf.sample_weights_[~trusted])
 
 

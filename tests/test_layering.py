@@ -13,9 +13,7 @@ FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*
 ALLOWED = {
     "skorch": {"_net.py", "_rows_net.py"},
     "sklearn": {
-        "_net.py",
         "_build.py",
-        "_class_weight.py",
         "_classifier.py",
         "_default_network.py",
         "_diagnosis.py",
