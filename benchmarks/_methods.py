@@ -339,7 +339,11 @@ METHODS: dict[str, Method] = {
     "gce": Method(partial(plain_on_union, criterion=GeneralizedCrossEntropy), 2.3),
     "gce-share": Method(
         partial(
-            with_meta, method="uniform", early_stopping=False, criterion=GeneralizedCrossEntropy
+            with_meta,
+            method="uniform",
+            early_stopping=False,
+            criterion=GeneralizedCrossEntropy,
+            robust_meta_loss=False,
         ),
         2.3,
     ),

@@ -81,10 +81,11 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         What rows of a class count: in the training loss, beside ``sample_weight`` and the learned
         weights, and in the meta loss. "balanced" gives the classes of each loss equal shares.
     robust_meta_loss : bool or "auto", default="auto"
-        Whether a loss :math:`\ell` of a meta row becomes :math:`(1 - e^{-0.7\ell}) / 0.7`, which is
-        bounded as generalized cross-entropy [4]_, so that wrong labels among them count less.
-        "auto" does so when ``fit`` gets no trusted rows, unless a class is over twenty times as
-        frequent as another: rare classes have large losses too.
+        Whether a loss :math:`\ell` of a meta row becomes :math:`(1 - e^{-q\ell}) / q`, bounded as
+        generalized cross-entropy [4]_, with :math:`q = 1 / (2 \log K)`. Of trusted rows, few and
+        soon fitted, those on the wrong side of an overlap would else lead all others; wrong labels
+        count less too. "auto" does so with a ``meta_share``, or when ``fit`` gets no trusted rows,
+        unless a class is over twenty times as frequent as another: rare classes have large losses.
     early_stopping : bool, default=True
         Whether the epoch with the lowest meta loss is kept. All epochs are run; add skorch's
         ``EarlyStopping(monitor="meta_loss")`` to the callbacks to stop before.
@@ -393,9 +394,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
                 weight = meta_class_weight(self.class_weight, data.classes, data.meta)
                 rows, meta_rows = net.make_rows(*train), net.make_rows(*data.meta)
                 check_components(net, rows, len(data.classes))
-            is_auto = self.robust_meta_loss == "auto"
-            is_in_doubt = not data.meta_is_trusted and not data.is_imbalanced
-            robust = is_in_doubt if is_auto else bool(self.robust_meta_loss)
+            robust = self._has_robust_meta_loss(data)
             n_epochs = epochs or self.max_epochs
 
             def run(tasks: FitTasks) -> None:
@@ -409,6 +408,12 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
                     run(FitTasks())
                 diagnose(self, data)
         return self
+
+    def _has_robust_meta_loss(self, data: FitData) -> bool:
+        if self.robust_meta_loss != "auto":
+            return bool(self.robust_meta_loss)
+        learned_or_in_doubt = self.meta_share > 0 or not data.meta_is_trusted
+        return learned_or_in_doubt and not data.is_imbalanced
 
     def _keep_results(self, net: ReweightedNet, data: FitData, rows: Rows) -> None:
         judged = net.evaluate(rows)

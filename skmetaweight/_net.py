@@ -29,8 +29,8 @@ from skmetaweight.reweighting import Evaluation, Reweighter, StepResult
 BAR_DELAY = 2.0
 """Seconds of training after which a bar is worth showing."""
 
-META_ROBUSTNESS = 0.7
-"""What generalized cross-entropy's paper recommends, for meta rows that may be mislabelled."""
+META_ROBUSTNESS = 0.5
+"""Times 1 / log K: at a guess among K classes a bounded loss keeps exp(-1/2) of its gradient."""
 
 
 class NonFiniteLossError(ValueError):
@@ -162,7 +162,7 @@ class ReweightedNet(RowsNet):
             self.losses_,
             self.meta_share,
             weight,
-            META_ROBUSTNESS if robust else 0.0,
+            META_ROBUSTNESS / math.log(self.reweighter_.n_classes) if robust else 0.0,
             head,
             self.autocast_dtype,
         )

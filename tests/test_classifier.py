@@ -268,7 +268,8 @@ class Absolute(nn.Module):
 
 
 def test_custom_criterion(method: str, data: Data) -> None:
-    clf = quick(criterion=Absolute, method=method).fit(data.X, data.y, meta_mask=data.mask)
+    clf = quick(criterion=Absolute, method=method, robust_meta_loss=False)
+    clf.fit(data.X, data.y, meta_mask=data.mask)
     expected = 2 - 2 * clf.predict_proba(data.X_meta)[np.arange(18), data.y_meta].mean()
     assert min(clf.history_[:, "meta_loss"]) == pytest.approx(expected, rel=1e-5)
 
@@ -308,16 +309,28 @@ def test_split_is_stratified_and_warned_of(meta_size: Any, n_meta: int, data: Da
     quick(method="uniform").fit(data.X, data.y)  # no weights are learned, nothing to warn of
 
 
+def final_meta_loss(clf: MetaWeightClassifier, *, is_robust: bool) -> Any:
+    """Compute the meta loss of the kept epoch anew, by its equation."""
+    losses = clf.net_.evaluate(clf.net_.meta_rows_).losses
+    if is_robust:
+        q = 0.5 / np.log(len(clf.classes_))
+        losses = (1 - torch.exp(-q * losses)) / q
+    return pytest.approx(float(losses.mean()))
+
+
+@pytest.mark.parametrize("meta_share", [0, 0.2])
 @pytest.mark.parametrize("given", ["auto", True, False])
-def test_meta_loss_is_robust_without_trusted_rows_or_if_asked(given: Any, data: Data) -> None:
-    clf = quick(method="uniform", robust_meta_loss=given)  # which does not warn of a split
+def test_meta_loss_is_robust_if_learned_in_doubt_or_asked(
+    given: Any, meta_share: float, data: Data
+) -> None:
+    # Uniform weights, since the others warn of a split.
+    clf = quick(method="uniform", robust_meta_loss=given, meta_share=meta_share)
     trusted = {"X_meta": data.X_meta, "y_meta": data.y_meta}
-    for source, is_robust in (({}, given in ("auto", True)), (trusted, given is True)):
+    for source, in_doubt in (({}, True), (trusted, False)):
         clf.fit(data.X, data.y, **source)
-        losses = clf.net_.evaluate(clf.net_.meta_rows_).losses
-        if is_robust:
-            losses = (1 - torch.exp(-0.7 * losses)) / 0.7
-        assert clf.history_[clf.best_epoch_ - 1, "meta_loss"] == pytest.approx(float(losses.mean()))
+        is_robust = bool(in_doubt or meta_share) if given == "auto" else given
+        expected = final_meta_loss(clf, is_robust=is_robust)
+        assert clf.history_[clf.best_epoch_ - 1, "meta_loss"] == expected
 
 
 @pytest.mark.parametrize("is_rare", [True, False])
@@ -327,10 +340,8 @@ def test_meta_loss_is_not_bounded_for_rare_classes(is_rare: bool) -> None:
     clf = quick(method="uniform", meta_size=100).fit(X, y)
     counts = np.bincount(np.delete(y, clf.meta_indices_))
     assert (counts[0] > 20 * counts[1]) == is_rare
-    losses = clf.net_.evaluate(clf.net_.meta_rows_).losses
-    bounded = (1 - torch.exp(-0.7 * losses)) / 0.7
-    expected = (losses if is_rare else bounded).mean().item()
-    assert clf.history_[clf.best_epoch_ - 1, "meta_loss"] == pytest.approx(expected)
+    expected = final_meta_loss(clf, is_robust=not is_rare)
+    assert clf.history_[clf.best_epoch_ - 1, "meta_loss"] == expected
 
 
 def test_fewer_trusted_rows_than_a_meta_batch(method: str, data: Data) -> None:
@@ -382,7 +393,8 @@ def test_sample_weight_of_zero_hides_a_class() -> None:
 
 def test_class_weight_rules_the_meta_loss(data: Data) -> None:
     labels = np.array(["a", "b", "c"])[data.y]
-    clf = quick(class_weight={"a": 3.0, "b": 1.0, "c": 0.0}, max_epochs=4)
+    class_weight = {"a": 3.0, "b": 1.0, "c": 0.0}
+    clf = quick(class_weight=class_weight, max_epochs=4, robust_meta_loss=False)
     clf.fit(data.X, labels, meta_mask=data.mask)
     losses = -np.log(clf.predict_proba(data.X_meta)[np.arange(18), data.y_meta])
     weight = np.array([3.0, 1.0, 0.0])[data.y_meta]
@@ -392,7 +404,7 @@ def test_class_weight_rules_the_meta_loss(data: Data) -> None:
 
 def test_balanced_class_weight_evens_the_meta_set_out(data: Data) -> None:
     trusted = np.concatenate([np.flatnonzero(data.mask & (data.y == k))[: k + 2] for k in range(3)])
-    clf = quick(class_weight="balanced", max_epochs=3)
+    clf = quick(class_weight="balanced", max_epochs=3, robust_meta_loss=False)
     clf.fit(data.X, data.y, X_meta=data.X[trusted], y_meta=data.y[trusted])
     y_meta = data.y[trusted]
     losses = -np.log(clf.predict_proba(data.X[trusted])[np.arange(len(y_meta)), y_meta])
@@ -543,7 +555,7 @@ class Spoil(Callback):
 
 
 def test_epoch_with_the_lowest_meta_loss_is_kept(method: str, data: Data) -> None:
-    clf = quick(method=method, callbacks=[Spoil()], max_epochs=8)
+    clf = quick(method=method, callbacks=[Spoil()], max_epochs=8, robust_meta_loss=False)
     clf.fit(data.X, data.y, meta_mask=data.mask)
     meta_losses = clf.history_[:, "meta_loss"]
     assert clf.best_epoch_ == 1 + np.argmin(meta_losses)
