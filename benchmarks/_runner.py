@@ -86,8 +86,8 @@ def plan(blocks: Iterable[Block], tasks: Iterable[str], max_rows: int | None = N
         noises = [n for n in noises_of(task) if block.noises is None or n in block.noises]
         for noise, n_meta, seed in product(noises, block.n_metas, block.seeds):
             setting = Setting(task, noise, n_meta, seed, max_rows or max_rows_of(task))
-            methods = [name for name in block.methods or METHODS if METHODS[name].applies_to(noise)]
-            fits |= dict.fromkeys(Fit(setting, name) for name in methods)
+            all_methods = [name for name, method in METHODS.items() if method.applies_to(noise)]
+            fits |= dict.fromkeys(Fit(setting, name) for name in block.methods or all_methods)
     return list(fits)
 
 

@@ -264,14 +264,24 @@ def test_probabilities_are_divided_by_the_power_that_serves_the_trusted_rows(loa
 
 
 def test_naturally_imbalanced_tasks_keep_their_labels(load, data_folder, monkeypatch):
-    tasks, methods = load("_tasks"), load("_methods")
+    tasks = load("_tasks")
     assert "natural-imbalance" not in tasks.noises_of("gaps")
     monkeypatch.setattr(tasks, "NATURALLY_IMBALANCED", ("gaps",))
     assert "natural-imbalance" in tasks.noises_of("gaps")
     problem = tasks.prepare(tasks.Setting("gaps", "natural-imbalance", 20, 0, 100))
     assert problem.is_right.all()
-    assert methods.METHODS["plain-balanced"].applies_to("natural-imbalance")
-    assert not methods.METHODS["plain-balanced"].applies_to("uniform")
+
+
+def test_methods_for_imbalance_run_elsewhere_only_if_named(load, data_folder):
+    runner = load("_runner")
+
+    def planned(methods):
+        block = runner.Block(("uniform", "long-tailed"), (20,), (0,), methods)
+        return {(fit.setting.noise, fit.method) for fit in runner.plan([block], ["even"])}
+
+    assert ("long-tailed", "plain-balanced") in planned(None)
+    assert ("uniform", "plain-balanced") not in planned(None)
+    assert ("uniform", "plain-balanced") in planned(("plain-balanced",))
 
 
 def write_lines(path):
