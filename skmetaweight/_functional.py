@@ -20,6 +20,9 @@ from skmetaweight._forward import (
     replayed,
 )
 
+SMALLEST_PROGRESS = 1e-6
+"""Stands for none, by which a bounded loss cannot be divided."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -44,7 +47,7 @@ class TrainingPass:
     outputs : Tensor of shape (n, n_classes) or (n + m, n_classes)
         What the module returned; trusted rows that took part come last.
     all_losses : Tensor of shape (n,) or (n + m,)
-        Per-sample losses of the same rows, in nats; for trusted rows, as in the meta loss.
+        Per-sample losses of the same rows, in nats.
     meta_loss : Tensor of shape () or None
         Loss of the trusted rows that took part in the same pass; None if none did.
     rows : tuple of Batch
@@ -89,9 +92,12 @@ class Objective:
 
     The training loss of a batch is
 
-    .. math:: (1-\lambda)\,\tfrac1n \sum_i s_i w_i \ell_i + \lambda\, L_{meta}
+    .. math:: (1-\lambda)\,\tfrac1n \sum_i s_i w_i \ell_i
+              + \lambda\,\tfrac1m \sum_j c_j \frac{1 - e^{-qt\ell_j}}{qt}
 
-    with :math:`s_i` the weights of rows (user and class) and :math:`\lambda` the meta share.
+    with :math:`s_i` the weights of rows (user and class), :math:`\lambda` the meta share,
+    :math:`c_j` the weights of the classes of trusted rows and :math:`t` how far training has come.
+    The meta loss is the second sum at :math:`t = 1`.
 
     Parameters
     ----------
@@ -104,6 +110,8 @@ class Objective:
     meta_robustness : float, default=0.0
         :math:`q` of the bounded losses :math:`(1 - e^{-q\ell})/q` that meta rows have instead of
         :math:`\ell`, as in generalized cross-entropy [1]_; 0 for :math:`\ell` itself.
+    progress : Tensor of shape (), optional
+        :math:`t`, in [0, 1], changed in place; None for 1.
     head : Linear, optional
         The last layer; what goes in and out of it is then kept.
     autocast_dtype : torch.dtype, optional
@@ -119,27 +127,27 @@ class Objective:
     meta_share: float = 0.0
     meta_class_weight: Tensor | None = None
     meta_robustness: float = 0.0
+    progress: Tensor | None = None
     head: nn.Linear | None = None
     autocast_dtype: torch.dtype | None = None
 
     def meta_loss(self, losses: Tensor, y: Tensor) -> Tensor:
         """Reduce what the criterion gives for meta rows."""
-        return self._meta_mean(self._bounded(losses), y)
-
-    def _meta_mean(self, losses: Tensor, y: Tensor) -> Tensor:
+        q = self.meta_robustness
+        losses = _bounded(losses, q) if q else losses
         if self.meta_class_weight is not None:
             losses = losses * self.meta_class_weight[y]
         return losses.mean()
 
-    def _bounded(self, losses: Tensor) -> Tensor:
-        q = self.meta_robustness
-        return -torch.expm1(-q * losses) / q if q else losses
-
     def weighted_loss(self, forward: TrainingPass, weights: Tensor) -> Tensor:
         return sample_mean(weights * forward.losses, forward.rows[0].sample_weight)
 
-    def meta_coefficients(self, forward: TrainingPass) -> Tensor:
-        r"""Return :math:`c` of shape (m,), with :math:`L_{meta} = \sum_j c_j \ell_j`."""
+    def meta_slopes(self, forward: TrainingPass) -> Tensor:
+        r"""Return :math:`\partial L_{meta} / \partial \ell_j` of shape (m,)."""
+        losses = forward.all_losses[forward.rows[0].n_rows :].detach()
+        return self._meta_counts(forward) * torch.exp(-self.meta_robustness * losses)
+
+    def _meta_counts(self, forward: TrainingPass) -> Tensor:
         meta_batch = forward.rows[-1]
         if self.meta_class_weight is None:
             return forward.all_losses.new_full((meta_batch.n_rows,), 1 / meta_batch.n_rows)
@@ -152,10 +160,18 @@ class Objective:
 
     def training_loss(self, forward: TrainingPass, weights: Tensor) -> Tensor:
         """Sum the losses of a pass, each times what it counts: one product, cheap to undo."""
+        n, losses = forward.rows[0].n_rows, forward.all_losses
         counts = self.counts(forward.rows[0], weights)
         if forward.meta_loss is not None:
-            counts = torch.cat([counts, self.meta_share * self.meta_coefficients(forward)])
-        return counts @ forward.all_losses
+            counts = torch.cat([counts, self.meta_share * self._meta_counts(forward)])
+            if self.meta_robustness:
+                losses = torch.cat([losses[:n], _bounded(losses[n:], self._bound_so_far())])
+        return counts @ losses
+
+    def _bound_so_far(self) -> Tensor | float:
+        if self.progress is None:
+            return self.meta_robustness
+        return self.meta_robustness * self.progress.clamp(min=SMALLEST_PROGRESS)
 
     def training_pass(
         self,
@@ -176,10 +192,7 @@ class Objective:
             outputs, losses = self._losses(module, rows)
         meta_loss = None
         if self.meta_share:
-            meta_losses = self._bounded(losses[batch.n_rows :])
-            meta_loss = self._meta_mean(meta_losses, meta_batch.y)
-            if self.meta_robustness:
-                losses = torch.cat([losses[: batch.n_rows], meta_losses])
+            meta_loss = self.meta_loss(losses[batch.n_rows :], meta_batch.y)
         return TrainingPass(outputs, losses, meta_loss, rows, *last[0], start, calls)
 
     def meta_pass(self, module: nn.Module, meta_batch: Batch) -> TrainingPass:
@@ -208,6 +221,10 @@ class Objective:
         y = rows[0].y if len(rows) == 1 else torch.cat([batch.y for batch in rows])
         outputs = outputs_of(module, X, self.autocast_dtype, state)
         return outputs, self.criterion(outputs, y)
+
+
+def _bounded(losses: Tensor, q: float | Tensor) -> Tensor:
+    return -torch.expm1(-q * losses) / q
 
 
 def sample_mean(values: Tensor, sample_weight: Tensor | None) -> Tensor:

@@ -91,7 +91,7 @@ class LastLayerAlignments:
             (deltas,) = torch.autograd.grad(forward.all_losses, logits, counts, retain_graph=True)
         else:
             # A row's loss depends on its own output only, so one gradient holds them all.
-            counts[n:] = objective.meta_coefficients(forward)
+            counts[n:] = objective.meta_slopes(forward)
             (both,) = torch.autograd.grad(forward.all_losses, logits, counts, retain_graph=True)
             deltas, meta_deltas = both[:n], both[n:]
             features, meta_features = features[:n], features[n:]

@@ -163,6 +163,7 @@ class ReweightedNet(RowsNet):
             self.meta_share,
             weight,
             META_ROBUSTNESS / math.log(self.reweighter_.n_classes) if robust else 0.0,
+            self.parameter.new_zeros(()),
             head,
             self.autocast_dtype,
         )
@@ -299,6 +300,7 @@ class ReweightedNet(RowsNet):
     ) -> None:
         """Start a row of the history and set the learning rate of the epoch."""
         super().on_epoch_begin(net, dataset_train, dataset_valid, **kwargs)
+        self.objective_.progress.fill_(self.schedule_.progress)
         self.schedule_.step()
         self.tasks_.begin_epoch()
 
@@ -394,9 +396,14 @@ class _Schedule:
         self.epochs = epochs
         self._epoch = 0
 
+    @property
+    def progress(self) -> float:
+        """Share of the epochs that are done."""
+        return self._epoch / self.epochs
+
     def step(self) -> None:
         if self._active:
-            factor = (1 + math.cos(math.pi * self._epoch / self.epochs)) / 2
+            factor = (1 + math.cos(math.pi * self.progress)) / 2
             for group in self._groups:
                 group["lr"] = group["initial_lr"] * factor
         self._epoch += 1

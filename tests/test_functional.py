@@ -29,27 +29,31 @@ def random_direction(module):
 # ------------------------------------------------------------------ the training pass
 
 
-@pytest.mark.parametrize("robustness", [0.0, 0.7])
+@pytest.mark.parametrize(("robustness", "progress"), [(0, None), (0.7, None), (0.7, 0.4), (0.7, 0)])
 @pytest.mark.parametrize("meta_share", [0.0, 0.3])
-def test_training_loss_is_its_equation(meta_share, robustness):
+def test_training_loss_is_its_equation(meta_share, robustness, progress):
     module, weights = make_module(), torch.rand(12, dtype=torch.float64)
     batch, meta_batch = make_batch(weighted=True), make_meta_batch()
     class_weight = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
     criterion = nn.CrossEntropyLoss(reduction="none")
-    goal = Objective(criterion, meta_share, class_weight, robustness)
+    come = None if progress is None else torch.tensor(progress, dtype=torch.float64)
+    goal = Objective(criterion, meta_share, class_weight, robustness, come)
     forward = goal.training_pass(module, batch, meta_batch)
     losses = cross_entropy(module(batch.X), batch.y)
     torch.testing.assert_close(forward.losses, losses)
     expected = (1 - meta_share) * (batch.sample_weight * weights * losses).sum() / 12
     if meta_share:
         meta_losses = cross_entropy(module(meta_batch.X), meta_batch.y)
-        if robustness:  # generalized cross-entropy, by the probability of the given label
-            p_given = torch.exp(-meta_losses)
-            meta_losses = (1 - p_given**robustness) / robustness
-        meta_loss = (class_weight[meta_batch.y] * meta_losses).mean()
-        torch.testing.assert_close(forward.meta_loss, meta_loss)
-        expected = expected + meta_share * meta_loss
-    torch.testing.assert_close(goal.training_loss(forward, weights), expected)
+
+        def mean_bounded(q):  # generalized cross-entropy, by the probability of the given label
+            bounded = (1 - torch.exp(-meta_losses) ** q) / q if q else meta_losses
+            return (class_weight[meta_batch.y] * bounded).mean()
+
+        torch.testing.assert_close(forward.meta_loss, mean_bounded(robustness))
+        so_far = robustness if progress is None else robustness * progress
+        expected = expected + meta_share * mean_bounded(so_far)
+    found = goal.training_loss(forward, weights)
+    torch.testing.assert_close(found, expected, rtol=1e-6 if progress == 0 else 1e-9, atol=0)
 
 
 def test_meta_gradient_is_exact_and_moves_no_statistics():

@@ -17,7 +17,6 @@ from skmetaweight._functional import (
     Batch,
     Objective,
     TrainingPass,
-    accumulate,
     gradient,
     meta_gradient,
     sample_mean,
@@ -199,23 +198,18 @@ class Reweighter(ABC):
 
     def align(
         self, module: nn.Module, forward: TrainingPass, meta_batch: Batch
-    ) -> tuple[Tensor, Tensor, Params | None]:
+    ) -> tuple[Tensor, Tensor]:
         """Compare the gradients of training rows with the meta gradient, both at the parameters.
 
         Returns
         -------
         alignments : Tensor of shape (n,)
         meta_loss : Tensor of shape ()
-        meta_gradient : dict of str to Tensor, or None
-            Gradient of the meta loss, if all layers are compared.
         """
         if self.compares_last_layer:
-            alignments, meta_loss = self.last_layer_alignments(
-                self.objective, module, forward, meta_batch
-            )
-            return alignments, meta_loss, None
+            return self.last_layer_alignments(self.objective, module, forward, meta_batch)
         grads, meta_loss = self._meta_gradient_at_params(module, forward, meta_batch)
-        return self.alignments(self.objective, module, forward, grads), meta_loss, grads
+        return self.alignments(self.objective, module, forward, grads), meta_loss
 
     def _meta_gradient_at_params(
         self, module: nn.Module, forward: TrainingPass, meta_batch: Batch
@@ -240,26 +234,11 @@ class Reweighter(ABC):
             keep_calls=compares_all and self.alignments.needs_calls,
         )
 
-    def _fill_gradients(
-        self,
-        module: nn.Module,
-        forward: TrainingPass,
-        weights: Tensor,
-        shared_meta_gradient: Params | None = None,
-    ) -> Tensor:
-        """Leave the gradient of the weighted training loss in ``.grad``; return the loss.
-
-        A meta gradient that is already known spares its part of the backward pass.
-        """
-        if shared_meta_gradient is None or forward.meta_loss is None:
-            loss = self.objective.training_loss(forward, weights)
-            loss.backward()
-            return loss.detach()
-        share = self.objective.meta_share
-        own = (1 - share) * self.objective.weighted_loss(forward, weights)
-        own.backward()
-        accumulate(trainable(module), {k: share * g for k, g in shared_meta_gradient.items()})
-        return (own + share * forward.meta_loss).detach()
+    def _fill_gradients(self, forward: TrainingPass, weights: Tensor) -> Tensor:
+        """Leave the gradient of the weighted training loss in ``.grad``; return the loss."""
+        loss = self.objective.training_loss(forward, weights)
+        loss.backward()
+        return loss.detach()
 
 
 def tiny(like: Tensor) -> float:

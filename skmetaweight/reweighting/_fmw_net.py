@@ -139,7 +139,7 @@ class FirstOrderMetaWeightNet(FunctionBasedReweighter):
             self.step_weighting([multiplier * grad for grad in q_psi])
             diagnostics = {"fmw_lambda": multiplier}
         else:
-            loss = self._fill_gradients(module, forward, weights.detach())
+            loss = self._fill_gradients(forward, weights.detach())
         return StepResult(
             loss.detach(), forward.y_pred, losses, weights.detach(), meta_loss, diagnostics
         )

@@ -110,11 +110,11 @@ class LearningToReweight(Reweighter):
         # Alignments of the last layer come with the training pass: the memory gets them always.
         update = update or not self.memory_decay or self.compares_last_layer
         forward = self._training_pass(module, batch, meta_batch, update=update)
-        alignments = meta_grads = meta_loss = None
+        alignments = meta_loss = None
         if update:
-            alignments, meta_loss, meta_grads = self.align(module, forward, meta_batch)
+            alignments, meta_loss = self.align(module, forward, meta_batch)
         weights = self._batch_weights(batch, alignments)
-        loss = self._fill_gradients(module, forward, weights, meta_grads)
+        loss = self._fill_gradients(forward, weights)
         return StepResult(loss, forward.y_pred, forward.losses.detach(), weights, meta_loss)
 
     def _batch_weights(self, batch: Batch, alignments: Tensor | None) -> Tensor:

@@ -140,10 +140,10 @@ class MetaWeightNet(FunctionBasedReweighter):
         r"""Leave the gradient of the weighted loss in ``.grad``, and step :math:`\psi` if asked."""
         forward = self._training_pass(module, batch, meta_batch, update=update)
         inputs = self.batch_inputs(forward.losses, batch)
-        meta_loss = meta_grads = None
+        meta_loss = None
         # Alignments of the last layer come with the training pass: the memory gets them always.
         if self.memory_decay and (update or self.compares_last_layer):
-            alignments, meta_loss, meta_grads = self.align(module, forward, meta_batch)
+            alignments, meta_loss = self.align(module, forward, meta_batch)
             weights = self._weights_by_memory(inputs, batch, alignments, update=update)
         else:
             if update:
@@ -153,7 +153,7 @@ class MetaWeightNet(FunctionBasedReweighter):
                 self.step_weighting(grads)
             with torch.no_grad():
                 weights = self.scaled(self.network(inputs), batch)
-        loss = self._fill_gradients(module, forward, weights, meta_grads)
+        loss = self._fill_gradients(forward, weights)
         return StepResult(loss, forward.y_pred, forward.losses.detach(), weights, meta_loss)
 
     def hypergradient(

@@ -32,7 +32,7 @@ class Uniform(Reweighter):
         forward = self.objective.training_pass(module, batch, meta_batch, repeatable=False)
         losses = forward.losses.detach()
         weights = torch.ones_like(losses)
-        loss = self._fill_gradients(module, forward, weights)
+        loss = self._fill_gradients(forward, weights)
         meta_loss = None if forward.meta_loss is None else forward.meta_loss.detach()
         return StepResult(loss, forward.y_pred, losses, weights, meta_loss)
 
