@@ -82,10 +82,11 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         weights, and in the meta loss. "balanced" gives the classes of each loss equal shares.
     robust_meta_loss : bool or "auto", default="auto"
         Whether a loss :math:`\ell` of a meta row becomes :math:`(1 - e^{-q\ell}) / q`, bounded as
-        generalized cross-entropy [4]_, with :math:`q = 1 / (2 \log K)`. Of trusted rows, few and
-        soon fitted, those on the wrong side of an overlap would else lead all others; wrong labels
-        count less too. "auto" does so with a ``meta_share``, or when ``fit`` gets no trusted rows,
-        unless a class is over twenty times as frequent as another: rare classes have large losses.
+        generalized cross-entropy [4]_, with :math:`q = 1 / (2 \log K)`; in the training loss
+        :math:`q` grows to that over the epochs. Trusted rows on the wrong side of an overlap, and
+        wrong labels among them, then lead the others less. "auto" does so with a ``meta_share``, or
+        when ``fit`` gets no trusted rows, unless a class is over twenty times as frequent as
+        another: rare classes have large losses too.
     early_stopping : bool, default=True
         Whether the epoch with the lowest meta loss is kept. All epochs are run; add skorch's
         ``EarlyStopping(monitor="meta_loss")`` to the callbacks to stop before.

@@ -333,6 +333,20 @@ def test_meta_loss_is_robust_if_learned_in_doubt_or_asked(
         assert clf.history_[clf.best_epoch_ - 1, "meta_loss"] == expected
 
 
+def test_bound_of_the_training_loss_grows_with_the_epochs_of_a_fit(data: Data) -> None:
+    seen: list[float] = []
+
+    class Watch(Callback):
+        def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+            seen.append(net.objective_.progress.item())
+
+    clf = quick(max_epochs=4, callbacks=[Watch()])
+    clf.fit(data.X, data.y, meta_mask=data.mask)
+    assert seen == [0, 0.25, 0.5, 0.75]
+    clf.partial_fit(data.X, data.y, meta_mask=data.mask)
+    assert seen[4:] == [0]
+
+
 @pytest.mark.parametrize("is_rare", [True, False])
 def test_meta_loss_is_not_bounded_for_rare_classes(is_rare: bool) -> None:
     X = np.random.default_rng(0).normal(size=(420, 3))
