@@ -158,12 +158,13 @@ class ReweightedNet(RowsNet):
         """Train for some epochs; then put back the epoch with the lowest meta loss."""
         head = find_head(self.module_.eval(), rows.take(torch.arange(2, device=rows.device)).X)
         weight = None if meta_class_weight is None else self.parameter.new_tensor(meta_class_weight)
+        self.progress_ = self.parameter.new_zeros(())
         self.objective_ = Objective(
             self.losses_,
             self.meta_share,
             weight,
             META_ROBUSTNESS / math.log(self.reweighter_.n_classes) if robust else 0.0,
-            self.parameter.new_zeros(()),
+            self.progress_,
             head,
             self.autocast_dtype,
         )
@@ -191,7 +192,7 @@ class ReweightedNet(RowsNet):
         self.notify("on_train_end", X=rows, y=rows.y)
         self.module_.eval()
         del self.best_, self.schedule_, self.meta_batches_, self.generator_, self.log_, self.tasks_
-        del self.graphs_
+        del self.graphs_, self.progress_
         return self
 
     def _stopped_early(self) -> bool:
@@ -300,7 +301,7 @@ class ReweightedNet(RowsNet):
     ) -> None:
         """Start a row of the history and set the learning rate of the epoch."""
         super().on_epoch_begin(net, dataset_train, dataset_valid, **kwargs)
-        self.objective_.progress.fill_(self.schedule_.progress)
+        self.progress_.fill_(self.schedule_.progress)
         self.schedule_.step()
         self.tasks_.begin_epoch()
 
