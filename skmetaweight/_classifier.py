@@ -82,11 +82,11 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         weights, and in the meta loss. "balanced" gives the classes of each loss equal shares.
     robust_meta_loss : bool or "auto", default="auto"
         Whether a loss :math:`\ell` of a meta row becomes :math:`(1 - e^{-q\ell}) / q`, bounded as
-        generalized cross-entropy [4]_, with :math:`q = 1 / (2 \log K)`; in the training loss
-        :math:`q` grows to that over the epochs. Trusted rows on the wrong side of an overlap, and
-        wrong labels among them, then lead the others less. "auto" does so with a ``meta_share``, or
-        when ``fit`` gets no trusted rows, unless a class is over twenty times as frequent as
-        another: rare classes have large losses too.
+        generalized cross-entropy [4]_: :math:`q = 1 / (2 \log K)`, to which it grows over the
+        epochs in the training loss, or 0.7 if ``fit`` gets no trusted rows. Rows on the wrong side
+        of an overlap, and wrong labels, then lead the others less. "auto" does so with a
+        ``meta_share``, or when ``fit`` gets no trusted rows, unless a class is over twenty times
+        as frequent as another: rare classes have large losses too.
     early_stopping : bool, default=True
         Whether the epoch with the lowest meta loss is kept. All epochs are run; add skorch's
         ``EarlyStopping(monitor="meta_loss")`` to the callbacks to stop before.
@@ -395,11 +395,19 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
                 weight = meta_class_weight(self.class_weight, data.classes, data.meta)
                 rows, meta_rows = net.make_rows(*train), net.make_rows(*data.meta)
                 check_components(net, rows, len(data.classes))
-            robust = self._has_robust_meta_loss(data)
+            robustness = self._meta_robustness(data)
             n_epochs = epochs or self.max_epochs
 
             def run(tasks: FitTasks) -> None:
-                net.train(rows, meta_rows, n_epochs, weight, tasks, robust=robust)
+                net.train(
+                    rows,
+                    meta_rows,
+                    n_epochs,
+                    weight,
+                    tasks,
+                    meta_robustness=robustness,
+                    bound_grows=data.meta_is_trusted,
+                )
                 self._keep_results(net, data, rows)
 
             with unfitted_on_error(self):
@@ -410,11 +418,11 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
                 diagnose(self, data)
         return self
 
-    def _has_robust_meta_loss(self, data: FitData) -> bool:
+    def _meta_robustness(self, data: FitData) -> float:
         if self.robust_meta_loss != "auto":
-            return bool(self.robust_meta_loss)
-        learned_or_in_doubt = self.meta_share > 0 or not data.meta_is_trusted
-        return learned_or_in_doubt and not data.is_imbalanced
+            return data.meta_robustness if self.robust_meta_loss else 0.0
+        can_mislead = self.meta_share > 0 or not data.meta_is_trusted
+        return data.meta_robustness if can_mislead and not data.is_imbalanced else 0.0
 
     def _keep_results(self, net: ReweightedNet, data: FitData, rows: Rows) -> None:
         judged = net.evaluate(rows)

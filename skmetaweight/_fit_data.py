@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any, NamedTuple
 
@@ -26,6 +27,9 @@ from skmetaweight._validation import (
 
 MUCH_IMBALANCE = 20
 """Ratio of class sizes above which bounded losses are seen to give the rare classes up."""
+
+DOUBTFUL_ROBUSTNESS = 0.7
+"""What generalized cross-entropy's paper recommends for rows that may be mislabelled."""
 
 
 class GivenData(NamedTuple):
@@ -78,6 +82,14 @@ class FitData(NamedTuple):
         """Whether a class of the training rows is much more frequent than another."""
         counts = np.unique(self.train.y, return_counts=True)[1]
         return counts.max() > MUCH_IMBALANCE * counts.min()
+
+    @property
+    def meta_robustness(self) -> float:
+        """The exponent of generalized cross-entropy that suits the meta rows, if bounded.
+
+        At a guess among K classes, the loss of a trusted row keeps exp(-1/2) of its gradient.
+        """
+        return 0.5 / math.log(len(self.classes)) if self.meta_is_trusted else DOUBTFUL_ROBUSTNESS
 
 
 def check_fit_data(

@@ -29,9 +29,6 @@ from skmetaweight.reweighting import Evaluation, Reweighter, StepResult
 BAR_DELAY = 2.0
 """Seconds of training after which a bar is worth showing."""
 
-META_ROBUSTNESS = 0.5
-"""Times 1 / log K: at a guess among K classes a bounded loss keeps exp(-1/2) of its gradient."""
-
 
 class NonFiniteLossError(ValueError):
     """The training loss or the meta loss became NaN or infinite."""
@@ -153,17 +150,18 @@ class ReweightedNet(RowsNet):
         meta_class_weight: NDArray[Any] | None,
         tasks: FitTasks,
         *,
-        robust: bool,
+        meta_robustness: float,
+        bound_grows: bool,
     ) -> ReweightedNet:
         """Train for some epochs; then put back the epoch with the lowest meta loss."""
         head = find_head(self.module_.eval(), rows.take(torch.arange(2, device=rows.device)).X)
         weight = None if meta_class_weight is None else self.parameter.new_tensor(meta_class_weight)
-        self.progress_ = self.parameter.new_zeros(())
+        self.progress_ = self.parameter.new_full((), 0.0 if bound_grows else 1.0)
         self.objective_ = Objective(
             self.losses_,
             self.meta_share,
             weight,
-            META_ROBUSTNESS / math.log(self.reweighter_.n_classes) if robust else 0.0,
+            meta_robustness,
             self.progress_,
             head,
             self.autocast_dtype,
@@ -301,7 +299,7 @@ class ReweightedNet(RowsNet):
     ) -> None:
         """Start a row of the history and set the learning rate of the epoch."""
         super().on_epoch_begin(net, dataset_train, dataset_valid, **kwargs)
-        self.progress_.fill_(self.schedule_.progress)
+        self.progress_.clamp_(min=self.schedule_.progress)
         self.schedule_.step()
         self.tasks_.begin_epoch()
 

@@ -309,11 +309,10 @@ def test_split_is_stratified_and_warned_of(meta_size: Any, n_meta: int, data: Da
     quick(method="uniform").fit(data.X, data.y)  # no weights are learned, nothing to warn of
 
 
-def final_meta_loss(clf: MetaWeightClassifier, *, is_robust: bool) -> Any:
+def final_meta_loss(clf: MetaWeightClassifier, q: float) -> Any:
     """Compute the meta loss of the kept epoch anew, by its equation."""
     losses = clf.net_.evaluate(clf.net_.meta_rows_).losses
-    if is_robust:
-        q = 0.5 / np.log(len(clf.classes_))
+    if q:
         losses = (1 - torch.exp(-q * losses)) / q
     return pytest.approx(float(losses.mean()))
 
@@ -329,7 +328,8 @@ def test_meta_loss_is_robust_if_learned_in_doubt_or_asked(
     for source, in_doubt in (({}, True), (trusted, False)):
         clf.fit(data.X, data.y, **source)
         is_robust = bool(in_doubt or meta_share) if given == "auto" else given
-        expected = final_meta_loss(clf, is_robust=is_robust)
+        q = 0.7 if in_doubt else 0.5 / np.log(3)
+        expected = final_meta_loss(clf, q if is_robust else 0)
         assert clf.history_[clf.best_epoch_ - 1, "meta_loss"] == expected
 
 
@@ -345,6 +345,9 @@ def test_bound_of_the_training_loss_grows_with_the_epochs_of_a_fit(data: Data) -
     assert seen == [0, 0.25, 0.5, 0.75]
     clf.partial_fit(data.X, data.y, meta_mask=data.mask)
     assert seen[4:] == [0]
+    with pytest.warns(UserWarning, match="No trusted rows"):  # whose stand-ins are bounded at once
+        clf.fit(data.X, data.y)
+    assert seen[5:] == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("is_rare", [True, False])
@@ -354,7 +357,7 @@ def test_meta_loss_is_not_bounded_for_rare_classes(is_rare: bool) -> None:
     clf = quick(method="uniform", meta_size=100).fit(X, y)
     counts = np.bincount(np.delete(y, clf.meta_indices_))
     assert (counts[0] > 20 * counts[1]) == is_rare
-    expected = final_meta_loss(clf, is_robust=not is_rare)
+    expected = final_meta_loss(clf, 0 if is_rare else 0.7)
     assert clf.history_[clf.best_epoch_ - 1, "meta_loss"] == expected
 
 
