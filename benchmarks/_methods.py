@@ -20,6 +20,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import compute_sample_weight
 from skorch.callbacks import Callback
 from torch import nn
 
@@ -58,7 +59,7 @@ class Method:
     boostings: int = 0
     """Fits of HGB, whose cost goes by classes and features."""
     imbalanced_only: bool = False
-    """Whether it is left out where labels are wrong, unless it is named."""
+    """Whether it is left out where classes are not imbalanced, unless it is named."""
 
     def applies_to(self, noise: str) -> bool:
         return noise in IMBALANCED or not self.imbalanced_only
@@ -142,11 +143,13 @@ def as_published(problem: Problem, seed: int, *, reweighter: Callable) -> Fitted
     return with_meta(problem, seed, method=reweighter(), **published)
 
 
-def plain_on_union(problem: Problem, seed: int, **params: Any) -> Fitted:
+def plain_on_union(problem: Problem, seed: int, *, balanced: bool = False, **params: Any) -> Fitted:
     X, y, _ = problem.union()
+    # Unlike class_weight, these weights enter the means and quantiles of the columns too.
+    weight = compute_sample_weight("balanced", y) if balanced else None
     clf = plain_network(seed, **params)
     # A meta set must be given; it is watched and nothing more.
-    return Fitted(clf.fit(X, y, X_meta=problem.X_meta, y_meta=problem.y_meta))
+    return Fitted(clf.fit(X, y, sample_weight=weight, X_meta=problem.X_meta, y_meta=problem.y_meta))
 
 
 def meta_tensors(problem: Problem, classes: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -371,7 +374,7 @@ _IMBALANCED = {
     "balanced-forest": (balanced_forest, 1.0),
     "plain-adjusted": (partial(prior_adjusted, fit=plain_on_union), 2.3),
     "mw-net-adjusted": (partial(prior_adjusted, fit=with_meta), 2.7),
-    "plain-balanced": (partial(plain_on_union, **_BALANCED), 2.3),
+    "plain-balanced": (partial(plain_on_union, balanced=True), 2.3),
     "hgb-balanced": (partial(on_union, estimator=clone(HGB).set_params(**_BALANCED)), 0.0),
     "uniform-balanced": (partial(with_meta, method="uniform", **_BALANCED), 2.4),
     "mw-net-balanced": (partial(with_meta, **_BALANCED), 2.7),
