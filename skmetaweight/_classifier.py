@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmetaweight._batches import Rows
 from skmetaweight._build import build_net, check_components, fresh_or_given, resolve_device, seeded
 from skmetaweight._class_weight import meta_class_weight, weigh_by_class
+from skmetaweight._confirmation import FEWEST_EPOCHS, MANY_TRUSTED_ROWS
 from skmetaweight._dataset_rows import labels_of, open_dataset
 from skmetaweight._diagnosis import diagnose
 from skmetaweight._fit_data import FitData, GivenData, check_fit_data
@@ -87,6 +88,14 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         of an overlap, and wrong labels, then lead the others less. "auto" does so with a
         ``meta_share``, or when ``fit`` gets no trusted rows, unless a class is over twenty times
         as frequent as another: rare classes have large losses too.
+    confirm_weights : bool or "auto", default="auto"
+        Whether weights count only as far as trusted rows confirm that labels are wrong. These are
+        then withheld from the training loss for up to a fifth of the epochs. If their mean loss is
+        two standard errors below that of training rows, learned weights count in full; if it is
+        not below at all, every row counts the same from then on; between, in proportion. Needs
+        trusted rows, ten epochs or more, and mw-net or l2rw with a memory. "auto" does so where all
+        of it is given, and a ``meta_share``, with fewer than 500 trusted rows, unless a class is
+        over twenty times as frequent as another: weights have rare classes to serve as well then.
     early_stopping : bool, default=True
         Whether the epoch with the lowest meta loss is kept. All epochs are run; add skorch's
         ``EarlyStopping(monitor="meta_loss")`` to the callbacks to stop before.
@@ -140,6 +149,11 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
     label_noise_estimate_ : float
         Share of the labels, trusted ones left aside, that look wrong: those that
         :meth:`find_label_issues` names. A rough estimate of the noise rate; see the user guide.
+    noise_evidence_ : float
+        By how many standard errors withheld trusted rows had smaller losses than training rows;
+        NaN if they were not withheld (see ``confirm_weights``).
+    weight_strength_ : float
+        How far weights depart from one, from 0 to 1: half of ``noise_evidence_``, cut at both ends.
     meta_indices_ : ndarray of int
         Places of the trusted rows in X; empty if they came as ``X_meta``.
     n_features_in_ : int
@@ -168,14 +182,19 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
 
     Examples
     --------
-    >>> from sklearn.datasets import load_iris
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_breast_cancer
     >>> from skmetaweight import MetaWeightClassifier
-    >>> X, y = load_iris(return_X_y=True)
-    >>> checked = [0, 1, 2, 50, 51, 52, 100, 101, 102]
-    >>> mask = [i in checked for i in range(len(y))]
-    >>> clf = MetaWeightClassifier(random_state=0).fit(X, y, meta_mask=mask)
+    >>> from skmetaweight.datasets import corrupt_labels
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> checked = np.arange(len(y)) < 60
+    >>> y_noisy, _ = corrupt_labels(y, noise_rate=0.3, random_state=0)
+    >>> y_noisy[checked] = y[checked]
+    >>> clf = MetaWeightClassifier(random_state=0).fit(X, y_noisy, meta_mask=checked)
     >>> clf.predict_proba(X[:2]).shape
-    (2, 3)
+    (2, 2)
+    >>> clf.noise_evidence_ > 2
+    True
     """
 
     # Nobody else takes these, so that routing needs no request; sample_weight needs one, as always.
@@ -199,6 +218,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         "weighting": [StrOptions({"class-aware"}), torch.nn.Module, None],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "robust_meta_loss": ["boolean", StrOptions({"auto"})],
+        "confirm_weights": ["boolean", StrOptions({"auto"})],
         "early_stopping": ["boolean"],
         "criterion": "no_validation",
         "optimizer": [callable],
@@ -238,6 +258,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         weighting: torch.nn.Module | str | None = None,
         class_weight: dict[Any, float] | str | None = None,
         robust_meta_loss: bool | str = "auto",
+        confirm_weights: bool | str = "auto",
         early_stopping: bool = True,
         criterion: Any = torch.nn.CrossEntropyLoss,
         optimizer: Any = torch.optim.AdamW,
@@ -270,6 +291,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         self.weighting = weighting
         self.class_weight = class_weight
         self.robust_meta_loss = robust_meta_loss
+        self.confirm_weights = confirm_weights
         self.early_stopping = early_stopping
         self.criterion = criterion
         self.optimizer = optimizer
@@ -397,6 +419,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
                 check_components(net, rows, len(data.classes))
             robustness = self._meta_robustness(data)
             n_epochs = epochs or self.max_epochs
+            confirm = not resume and self._confirms(data, net.reweighter_, n_epochs)
 
             def run(tasks: FitTasks) -> None:
                 net.train(
@@ -407,6 +430,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
                     tasks,
                     meta_robustness=robustness,
                     bound_grows=data.meta_is_trusted,
+                    confirm=confirm,
                 )
                 self._keep_results(net, data, rows)
 
@@ -423,6 +447,20 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
             return data.meta_robustness if self.robust_meta_loss else 0.0
         can_mislead = self.meta_share > 0 or not data.meta_is_trusted
         return data.meta_robustness if can_mislead and not data.is_imbalanced else 0.0
+
+    def _confirms(self, data: FitData, reweighter: Reweighter, n_epochs: int) -> bool:
+        needed = {
+            "a method with an alignment memory": reweighter.normalize and reweighter.memory_decay,
+            "trusted rows": data.meta_is_trusted,
+            f"max_epochs of at least {FEWEST_EPOCHS}": n_epochs >= FEWEST_EPOCHS,
+        }
+        lacking = [what for what, is_given in needed.items() if not is_given]
+        if self.confirm_weights == "auto":
+            pays = len(data.meta.y) < MANY_TRUSTED_ROWS and not data.is_imbalanced
+            return not lacking and self.meta_share > 0 and pays
+        if self.confirm_weights and lacking:
+            raise ValueError(f"confirm_weights=True needs {' and '.join(lacking)}.")
+        return bool(self.confirm_weights)
 
     def _keep_results(self, net: ReweightedNet, data: FitData, rows: Rows) -> None:
         judged = net.evaluate(rows)
@@ -441,6 +479,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         self.history_ = net.history
         self.n_iter_ = len(net.history)
         self.best_epoch_ = net.best_epoch_
+        self.noise_evidence_ = net.noise_evidence_
+        self.weight_strength_ = reweighter.strength
         self.meta_indices_ = data.meta_indices
         self.sample_weights_ = np.ones(len(data.train_indices) + len(data.meta_indices))
         self.sample_weights_[data.train_indices] = weights.cpu().numpy()

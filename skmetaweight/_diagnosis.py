@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
+from skmetaweight._confirmation import SUFFICIENT
 from skmetaweight.reweighting import Uniform
 
 if TYPE_CHECKING:
@@ -20,23 +21,19 @@ WARM_UP_EPOCHS = 10
 SUPPRESSED = 0.25
 """Share of the mean weight below which a whole class hardly counts."""
 
-CLEAN = 0.08
-"""Share of suspected labels below which labels look right: with 10% wrong ones it is higher."""
-
-ENOUGH_ROWS = 500
-"""Fewer rows than these are easily learned by heart, and no label then looks wrong."""
-
 
 def diagnose(estimator: Any, data: FitData) -> None:
     """Warn of what the weights of a fitted classifier that learns any say of its data."""
     if isinstance(estimator.net_.reweighter_, Uniform) or estimator.n_iter_ < WARM_UP_EPOCHS:
         return
+    if estimator.weight_strength_ < 1:
+        warn_of_unconfirmed_weights(estimator.noise_evidence_, estimator.weight_strength_)
+    if estimator.weight_strength_ == 0:
+        return
     learned = estimator.sample_weights_[data.train_indices]
     if warn_of_collapse(estimator.net_.reweighter_.normalizer * learned):
         return
     warn_of_suppressed_classes(learned, data.train.y, data.classes)
-    if estimator.class_weight is None:
-        warn_of_clean_labels(estimator.label_noise_estimate_, len(learned))
 
 
 def warn_of_collapse(weights: NDArray[Any]) -> bool:
@@ -75,12 +72,14 @@ def warn_of_suppressed_classes(
         )
 
 
-def warn_of_clean_labels(noise_estimate: float, n_rows: int) -> None:
-    """Warn if hardly any label looks wrong: weights then have nothing to mend."""
-    if noise_estimate < CLEAN and n_rows >= ENOUGH_ROWS:
-        warnings.warn(
-            f"Only {noise_estimate:.1%} of the labels look wrong (label_noise_estimate_). If they "
-            'are right, learned weights rather cost some accuracy: compare with method="uniform".',
-            UserWarning,
-            stacklevel=5,
-        )
+def warn_of_unconfirmed_weights(evidence: float, strength: float) -> None:
+    """Warn that trusted rows show no clear sign of wrong labels, and what was made of it."""
+    warnings.warn(
+        "The trusted rows do not confirm that labels are wrong: before they were trained on, their "
+        f"mean loss was {evidence:.1f} standard errors below that of the training rows "
+        f"(noise_evidence_), where {SUFFICIENT:g} are asked for. The learned weights therefore "
+        f"have {strength:.0%} of their effect (weight_strength_). If you know that labels are "
+        "wrong, check more rows, or pass confirm_weights=False.",
+        UserWarning,
+        stacklevel=5,
+    )

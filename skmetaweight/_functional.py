@@ -20,9 +20,6 @@ from skmetaweight._forward import (
     replayed,
 )
 
-SMALLEST_PROGRESS = 1e-6
-"""Stands for none, by which a bounded loss cannot be divided."""
-
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -86,6 +83,24 @@ class TrainingPass:
         return self.outputs[: self.rows[0].n_rows].detach()
 
 
+@dataclass(slots=True)
+class Stage:
+    r"""How far a fit has come; the fit moves it on.
+
+    Attributes
+    ----------
+    share : float
+        What trusted rows carry of the training loss now: the meta share, or nothing as long as
+        they are withheld.
+    progress : Tensor of shape () or float
+        :math:`t`, in (0, 1]: how far the bound of their losses has grown there. A tensor changes in
+        place, so that a recorded step reads it.
+    """
+
+    share: float
+    progress: Tensor | float = 1.0
+
+
 @dataclass(frozen=True)
 class Objective:
     r"""The losses of both levels.
@@ -97,7 +112,8 @@ class Objective:
 
     with :math:`s_i` the weights of rows (user and class), :math:`\lambda` the meta share,
     :math:`c_j` the weights of the classes of trusted rows and :math:`t` how far training has come.
-    The meta loss is the second sum at :math:`t = 1`.
+    The meta loss is the second sum at :math:`t = 1`. While trusted rows are withheld,
+    :math:`\lambda = 0`, though they take part in the pass.
 
     Parameters
     ----------
@@ -110,8 +126,8 @@ class Objective:
     meta_robustness : float, default=0.0
         :math:`q` of the bounded losses :math:`(1 - e^{-q\ell})/q` that meta rows have instead of
         :math:`\ell`, as in generalized cross-entropy [1]_; 0 for :math:`\ell` itself.
-    progress : Tensor of shape (), optional
-        :math:`t`, in [0, 1], changed in place; None for 1.
+    stage : Stage, optional
+        None for the last one: the meta share, and :math:`t = 1`.
     head : Linear, optional
         The last layer; what goes in and out of it is then kept.
     autocast_dtype : torch.dtype, optional
@@ -127,17 +143,25 @@ class Objective:
     meta_share: float = 0.0
     meta_class_weight: Tensor | None = None
     meta_robustness: float = 0.0
-    progress: Tensor | None = None
+    stage: Stage | None = None
     head: nn.Linear | None = None
     autocast_dtype: torch.dtype | None = None
 
     def meta_loss(self, losses: Tensor, y: Tensor) -> Tensor:
         """Reduce what the criterion gives for meta rows."""
-        q = self.meta_robustness
-        losses = _bounded(losses, q) if q else losses
-        if self.meta_class_weight is not None:
-            losses = losses * self.meta_class_weight[y]
-        return losses.mean()
+        return self.meta_values(losses, y).mean()
+
+    def meta_values(self, losses: Tensor, y: Tensor) -> Tensor:
+        """Return what each meta row contributes to the mean: bounded, and weighted by class."""
+        values = self.bounded(losses)
+        return values if self.meta_class_weight is None else values * self.meta_class_weight[y]
+
+    def bounded(self, losses: Tensor, progress: Tensor | float = 1.0) -> Tensor:
+        r"""Return :math:`(1 - e^{-qt\ell}) / (qt)`; the losses themselves if they are unbounded."""
+        if not self.meta_robustness:
+            return losses
+        q = self.meta_robustness * progress
+        return -torch.expm1(-q * losses) / q
 
     def weighted_loss(self, forward: TrainingPass, weights: Tensor) -> Tensor:
         return sample_mean(weights * forward.losses, forward.rows[0].sample_weight)
@@ -156,22 +180,22 @@ class Objective:
     def counts(self, batch: Batch, weights: Tensor) -> Tensor:
         r"""Return :math:`\tfrac{1-\lambda}{n}\, s_i w_i`, what the loss of each row counts."""
         counts = weights if batch.sample_weight is None else batch.sample_weight * weights
-        return counts * ((1 - self.meta_share) / batch.n_rows)
+        return counts * ((1 - self._now.share) / batch.n_rows)
 
     def training_loss(self, forward: TrainingPass, weights: Tensor) -> Tensor:
         """Sum the losses of a pass, each times what it counts: one product, cheap to undo."""
         n, losses = forward.rows[0].n_rows, forward.all_losses
         counts = self.counts(forward.rows[0], weights)
         if forward.meta_loss is not None:
-            counts = torch.cat([counts, self.meta_share * self._meta_counts(forward)])
+            stage = self._now
+            counts = torch.cat([counts, stage.share * self._meta_counts(forward)])
             if self.meta_robustness:
-                losses = torch.cat([losses[:n], _bounded(losses[n:], self._bound_so_far())])
+                losses = torch.cat([losses[:n], self.bounded(losses[n:], stage.progress)])
         return counts @ losses
 
-    def _bound_so_far(self) -> Tensor | float:
-        if self.progress is None:
-            return self.meta_robustness
-        return self.meta_robustness * self.progress.clamp(min=SMALLEST_PROGRESS)
+    @property
+    def _now(self) -> Stage:
+        return self.stage or Stage(self.meta_share)
 
     def training_pass(
         self,
@@ -221,10 +245,6 @@ class Objective:
         y = rows[0].y if len(rows) == 1 else torch.cat([batch.y for batch in rows])
         outputs = outputs_of(module, X, self.autocast_dtype, state)
         return outputs, self.criterion(outputs, y)
-
-
-def _bounded(losses: Tensor, q: float | Tensor) -> Tensor:
-    return -torch.expm1(-q * losses) / q
 
 
 def sample_mean(values: Tensor, sample_weight: Tensor | None) -> Tensor:

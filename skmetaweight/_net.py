@@ -16,8 +16,9 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from skmetaweight._batches import RowBatches, Rows
+from skmetaweight._confirmation import Confirmation, strength_of
 from skmetaweight._epoch import EpochLog
-from skmetaweight._functional import Batch, Objective
+from skmetaweight._functional import Batch, Objective, Stage
 from skmetaweight._last_layer import find_head
 from skmetaweight._meta_set import MetaBatches
 from skmetaweight._rows_net import EVALUATION_ROWS, RowsNet
@@ -28,6 +29,9 @@ from skmetaweight.reweighting import Evaluation, Reweighter, StepResult
 
 BAR_DELAY = 2.0
 """Seconds of training after which a bar is worth showing."""
+
+SMALLEST_PROGRESS = 1e-6
+"""Stands for none, by which a bounded loss cannot be divided."""
 
 
 class NonFiniteLossError(ValueError):
@@ -116,6 +120,7 @@ class ReweightedNet(RowsNet):
         self.reweighter_.build(n_classes, self.parameter)
         self.n_batches_ = 0
         self.diagnostics_: set[str] = set()
+        self.noise_evidence_ = math.nan
         self.snapshots_: list[WeightingFunction | None] = []
         own = ["reweighter_", "objective_", "meta_rows_"]
         self.cuda_dependent_attributes_ = [*self.cuda_dependent_attributes_, *own]
@@ -152,17 +157,22 @@ class ReweightedNet(RowsNet):
         *,
         meta_robustness: float,
         bound_grows: bool,
+        confirm: bool,
     ) -> ReweightedNet:
-        """Train for some epochs; then put back the epoch with the lowest meta loss."""
+        """Train for some epochs; then put back the epoch with the lowest meta loss.
+
+        Trusted rows are withheld from the training loss at first if they are to confirm weights.
+        """
         head = find_head(self.module_.eval(), rows.take(torch.arange(2, device=rows.device)).X)
         weight = None if meta_class_weight is None else self.parameter.new_tensor(meta_class_weight)
-        self.progress_ = self.parameter.new_full((), 0.0 if bound_grows else 1.0)
+        self.progress_ = self.parameter.new_full((), SMALLEST_PROGRESS if bound_grows else 1.0)
+        self.stage_ = Stage(0.0 if confirm else self.meta_share, self.progress_)
         self.objective_ = Objective(
             self.losses_,
             self.meta_share,
             weight,
             meta_robustness,
-            self.progress_,
+            self.stage_,
             head,
             self.autocast_dtype,
         )
@@ -170,6 +180,7 @@ class ReweightedNet(RowsNet):
         self.meta_rows_ = meta_rows
         self.generator_ = torch.Generator().manual_seed(self.seed + self.n_batches_)
         self.meta_batches_ = MetaBatches(meta_rows, self.meta_batch_size, self.generator_)
+        self.confirmation_ = Confirmation(rows, epochs, self.generator_) if confirm else None
         self.best_ = (math.inf, 0, None)
         self.schedule_ = _Schedule(self, epochs)
         self.log_ = EpochLog(len(rows), self.diagnostics_)
@@ -190,7 +201,7 @@ class ReweightedNet(RowsNet):
         self.notify("on_train_end", X=rows, y=rows.y)
         self.module_.eval()
         del self.best_, self.schedule_, self.meta_batches_, self.generator_, self.log_, self.tasks_
-        del self.graphs_, self.progress_
+        del self.graphs_, self.progress_, self.stage_, self.confirmation_
         return self
 
     def _stopped_early(self) -> bool:
@@ -287,7 +298,12 @@ class ReweightedNet(RowsNet):
         for group in groups:
             if "capturable" in group:
                 group["capturable"] = True
-        return StepGraphs(self._step, self.batch_size, lambda: [group["lr"] for group in groups])
+        return StepGraphs(self._step, self.batch_size, lambda: self._constants(groups))
+
+    def _constants(self, groups: list[Any]) -> list[float]:
+        """Return the numbers that a recorded step does not read anew."""
+        rates = [float(group["lr"]) for group in groups]
+        return [self.stage_.share, self.reweighter_.strength, *rates]
 
     def _lookahead_lr(self) -> float:
         if self.lookahead_lr == "lr":
@@ -348,6 +364,7 @@ class ReweightedNet(RowsNet):
         losses = self.evaluate(self.meta_rows_).losses
         meta_loss = self.objective_.meta_loss(losses, self.meta_rows_.y).item()
         self._check_finite("meta loss", meta_loss)
+        self._confirm(losses)
         best, best_epoch, state = self.best_
         epoch = len(self.history)
         is_best = meta_loss < best
@@ -362,6 +379,19 @@ class ReweightedNet(RowsNet):
         for name in ("meta_loss", "valid_loss"):
             self.history.record(name, meta_loss)
             self.history.record(f"{name}_best", is_best)
+
+    def _confirm(self, meta_losses: Tensor) -> None:
+        """Let withheld trusted rows take part once they have told how far weights may count."""
+        confirmation = self.confirmation_
+        if confirmation is None:
+            return
+        losses = self.evaluate(confirmation.rows, confirmation.index).losses
+        confirmation.compare(self.objective_, losses, meta_losses, self.meta_rows_.y)
+        if confirmation.is_settled(len(self.history)):
+            self.noise_evidence_ = confirmation.evidence
+            self.reweighter_.strength = strength_of(confirmation.evidence)
+            self.stage_.share = self.meta_share
+            self.confirmation_ = None
 
     # Evaluation --------------------------------------------------------------------------------
 

@@ -115,12 +115,14 @@ class WeightingFunction:
         losses: Tensor,
         loss_scale: float,
         normalizer: float,
+        strength: float = 1.0,
         memory: Tensor | None = None,
         classes: NDArray[Any] | None = None,
     ) -> None:
         self._network = network
         self._loss_scale = loss_scale
         self._normalizer = normalizer
+        self._strength = strength
         self._memory = memory
         self.classes_ = classes
         self._epochs: Sequence[Any] = ()
@@ -241,7 +243,8 @@ class WeightingFunction:
                     )
                 )
             reduced.append(reduce(weights.reshape(-1, n_alignments).double().numpy()))
-        return np.concatenate(reduced).reshape(losses.shape) / self._normalizer
+        weights = np.concatenate(reduced).reshape(losses.shape) / self._normalizer
+        return (1 - self._strength) + self._strength * weights
 
     def _encode(self, classes: ArrayLike | None, shape: Sequence[int]) -> Tensor | None:
         if self.classes_ is None:

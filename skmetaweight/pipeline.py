@@ -94,14 +94,16 @@ def make_meta_pipeline(*steps: Any, memory: Any = None, verbose: bool = False) -
 
     Examples
     --------
-    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.datasets import load_breast_cancer
     >>> from sklearn.preprocessing import StandardScaler
     >>> from skmetaweight import MetaWeightClassifier
+    >>> from skmetaweight.datasets import corrupt_labels
     >>> from skmetaweight.pipeline import make_meta_pipeline
-    >>> X, y = load_iris(return_X_y=True)
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> y_noisy, _ = corrupt_labels(y[60:], noise_rate=0.3, random_state=0)
     >>> pipe = make_meta_pipeline(StandardScaler(), MetaWeightClassifier(random_state=0))
-    >>> pipe.fit(X, y, X_meta=X[::7], y_meta=y[::7]).predict(X).shape
-    (150,)
+    >>> pipe.fit(X[60:], y_noisy, X_meta=X[:60], y_meta=y[:60]).predict(X).shape
+    (569,)
     """
     names, _ = zip(*make_pipeline(*steps).steps, strict=True) if steps else ((), ())
     pipeline = MetaPipeline(

@@ -61,7 +61,7 @@ def test_labels_of_any_kind(labels: np.ndarray, data: Data) -> None:
 def test_two_classes_have_two_columns_in_the_order_of_classes(labels: list[Any]) -> None:
     data = make_data()
     y = np.array(labels)[(data.X[:, 0] > data.X[:, 0].mean()).astype(int)]
-    clf = quick(max_epochs=15, lr=0.01).fit(data.X, y, meta_mask=data.mask)
+    clf = quick(max_epochs=9, lr=0.02).fit(data.X, y, meta_mask=data.mask)
     assert clf.classes_.tolist() == labels
     probabilities = clf.predict_proba(data.X)
     assert probabilities.shape == (len(y), 2)
@@ -338,13 +338,13 @@ def test_bound_of_the_training_loss_grows_with_the_epochs_of_a_fit(data: Data) -
 
     class Watch(Callback):
         def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
-            seen.append(net.objective_.progress.item())
+            seen.append(net.objective_.stage.progress.item())
 
     clf = quick(max_epochs=4, callbacks=[Watch()])
     clf.fit(data.X, data.y, meta_mask=data.mask)
-    assert seen == [0, 0.25, 0.5, 0.75]
+    assert seen == pytest.approx([0, 0.25, 0.5, 0.75], abs=1e-5)
     clf.partial_fit(data.X, data.y, meta_mask=data.mask)
-    assert seen[4:] == [0]
+    assert seen[4:] == pytest.approx([0], abs=1e-5)
     with pytest.warns(UserWarning, match="No trusted rows"):  # whose stand-ins are bounded at once
         clf.fit(data.X, data.y)
     assert seen[5:] == [1, 1, 1, 1]
@@ -524,7 +524,7 @@ def test_warns_of_a_class_without_weight() -> None:
     y = np.repeat([0, 1, 2], [300, 300, 60])
     truth = np.where(y == 2, 0, y)  # whoever labelled the rows took some zeros for twos
     X, X_meta = (centres[labels] + rng.normal(size=(len(labels), 2)) for labels in (truth, y_meta))
-    clf = MetaWeightClassifier(random_state=0, device="cpu", max_epochs=40)
+    clf = MetaWeightClassifier(confirm_weights=False, random_state=0, device="cpu", max_epochs=40)
     message = r'The rows labelled \[2\] have hardly any weight: .* class_weight="balanced"'
     with pytest.warns(UserWarning, match=message) as record:
         clf.fit(X, y, X_meta=X_meta, y_meta=y_meta)
@@ -537,20 +537,6 @@ def blobs_with_noise(noise_rate: float, n: int = 600) -> tuple[np.ndarray, np.nd
     X = 3 * np.eye(3)[y] + rng.normal(size=(n, 3))
     noisy, _ = corrupt_labels(y, noise="uniform", noise_rate=noise_rate, random_state=0)
     return X, np.where(np.arange(n) < 60, y, noisy)
-
-
-def test_right_labels_are_recognised_and_warned_of() -> None:
-    X, y = blobs_with_noise(0)
-    checked = np.arange(len(y)) < 60
-    clf = MetaWeightClassifier(random_state=0, device="cpu")
-    with pytest.warns(
-        UserWarning, match=r'Only [0-7]\.\d% of the labels .* method="uniform"'
-    ) as record:
-        clf.fit(X, y, meta_mask=checked)
-    assert [warning.filename for warning in record] == [__file__]
-    assert clf.label_noise_estimate_ == len(clf.find_label_issues()) / 540
-    clone(clf).set_params(class_weight="balanced").fit(X, y, meta_mask=checked)  # another purpose
-    clone(clf).fit(X[:500], y[:500], meta_mask=checked[:500])  # too few rows to tell
 
 
 def test_noise_estimate_is_near_the_noise_rate() -> None:

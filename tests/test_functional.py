@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from skmetaweight import _functional
-from skmetaweight._functional import Objective, trainable
+from skmetaweight._functional import Objective, Stage, trainable
 from tests._reference import cross_entropy
 from tests.reweighting._cases import (
     MODULE_CASES,
@@ -29,19 +29,21 @@ def random_direction(module):
 # ------------------------------------------------------------------ the training pass
 
 
-@pytest.mark.parametrize(("robustness", "progress"), [(0, None), (0.7, None), (0.7, 0.4), (0.7, 0)])
-@pytest.mark.parametrize("meta_share", [0.0, 0.3])
-def test_training_loss_is_its_equation(meta_share, robustness, progress):
+@pytest.mark.parametrize(("robustness", "progress"), [(0, None), (0.7, None), (0.7, 0.4)])
+@pytest.mark.parametrize(("meta_share", "share"), [(0.0, 0.0), (0.3, 0.3), (0.3, 0.0)])
+def test_training_loss_is_its_equation(meta_share, share, robustness, progress):
     module, weights = make_module(), torch.rand(12, dtype=torch.float64)
     batch, meta_batch = make_batch(weighted=True), make_meta_batch()
     class_weight = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
     criterion = nn.CrossEntropyLoss(reduction="none")
-    t = None if progress is None else torch.tensor(progress, dtype=torch.float64)
-    goal = Objective(criterion, meta_share, class_weight, robustness, t)
+    stage = None
+    if progress is not None or share != meta_share:
+        stage = Stage(share, torch.tensor(progress or 1.0, dtype=torch.float64))
+    goal = Objective(criterion, meta_share, class_weight, robustness, stage)
     forward = goal.training_pass(module, batch, meta_batch)
     losses = cross_entropy(module(batch.X), batch.y)
     torch.testing.assert_close(forward.losses, losses)
-    expected = (1 - meta_share) * (batch.sample_weight * weights * losses).sum() / 12
+    expected = (1 - share) * (batch.sample_weight * weights * losses).sum() / 12
     if meta_share:
         meta_losses = cross_entropy(module(meta_batch.X), meta_batch.y)
 
@@ -51,9 +53,9 @@ def test_training_loss_is_its_equation(meta_share, robustness, progress):
 
         torch.testing.assert_close(forward.meta_loss, mean_bounded(robustness))
         so_far = robustness if progress is None else robustness * progress
-        expected = expected + meta_share * mean_bounded(so_far)
+        expected = expected + share * mean_bounded(so_far)
     found = goal.training_loss(forward, weights)
-    torch.testing.assert_close(found, expected, rtol=1e-6 if progress == 0 else 1e-9, atol=0)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=0)
 
 
 def test_meta_gradient_is_exact_and_moves_no_statistics():

@@ -47,6 +47,7 @@ SETTINGS = {
     "robust": {"method": "mw-net", "robust_meta_loss": True},
     "l2rw": {"method": "l2rw"},
     "l2rw without memory": {"method": "l2rw", "alignment_memory": 0},
+    "confirmed": {"max_epochs": 12},
     "uniform": {"method": "uniform"},
     "momentum": {"optimizer": torch.optim.SGD, "optimizer__momentum": 0.9},
     "full": {"batch_size": -1},
@@ -54,11 +55,13 @@ SETTINGS = {
 
 
 def fitted(data, *, cuda_graphs, **params):
-    clf = quick(cuda_graphs=cuda_graphs, max_epochs=9, early_stopping=False, **params)
+    params = {"max_epochs": 9, **params}
+    clf = quick(cuda_graphs=cuda_graphs, early_stopping=False, **params)
     weight = np.linspace(0.5, 1.5, len(data.y))
     return clf.fit(data.X, data.y, meta_mask=data.mask, sample_weight=weight)
 
 
+@pytest.mark.filterwarnings("ignore:The trusted rows do not confirm")
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
 def test_fit_is_the_same(setting, recordings, data):
     expected = fitted(data, cuda_graphs=False, **setting)

@@ -85,8 +85,13 @@ class Reweighter(ABC):
         Layers whose gradients are compared where no lookahead is needed.
     normalize : bool
         Whether weights have mean one.
+    memory_decay : float
+        Decay of each row's remembered alignment; 0 without a memory.
     normalizer : float
         Mean raw weight of the training rows if so, else one.
+    strength : float
+        How far weights of mean one depart from one, from 0 to 1: as far as trusted rows confirm
+        that labels are wrong.
     why_no_function : str
         For methods that learn no weighting function: what they do instead.
     paper_url : str
@@ -96,7 +101,9 @@ class Reweighter(ABC):
     meta_interval: int = 1
     alignment_layers: str = "all"
     normalize: bool = False
+    memory_decay: float = 0.0
     normalizer: float = 1.0
+    strength: float = 1.0
     why_no_function: str
     paper_url: str = ""
 
@@ -169,11 +176,15 @@ class Reweighter(ABC):
         weights = self.raw_weights(rows)
         if self.normalize:
             self.normalizer = max(weights.mean().item(), tiny(weights))
-        return weights / self.normalizer
+        return self.confirmed(weights / self.normalizer)
 
     def weigh(self, rows: Evaluation) -> Tensor:
         """Return the weights of shape (n,) of labelled rows under the fitted classifier."""
-        return self.raw_weights(rows) / self.normalizer
+        return self.confirmed(self.raw_weights(rows) / self.normalizer)
+
+    def confirmed(self, weights: Tensor) -> Tensor:
+        r"""Return :math:`1 + s (w_i - 1)` for learned weights and the strength :math:`s`."""
+        return weights if self.strength == 1 else 1 + self.strength * (weights - 1)
 
     def weighting_function(self, rows: Evaluation, classes: Any) -> Any:
         """Return the learned :class:`WeightingFunction`.

@@ -154,6 +154,7 @@ class FunctionBasedReweighter(Reweighter):
             losses=rows.losses,
             loss_scale=self.loss_scale,
             normalizer=self.normalizer,
+            strength=self.strength,
             memory=self._alignment_grid().cpu() if self.memory_decay else None,
             classes=classes if self.class_aware else None,
         )

@@ -122,7 +122,7 @@ class LearningToReweight(Reweighter):
             weights = mean_one(self._gate(self.memory[batch.index]), batch.sample_weight)
             if alignments is not None:
                 self.memory.remember(batch.index, self.memory.scale(alignments))
-            return weights
+            return self.confirmed(weights)
         assert alignments is not None
         positive = alignments.clamp(min=0)
         weights = mean_one(positive, batch.sample_weight)

@@ -188,4 +188,4 @@ class MetaWeightNet(FunctionBasedReweighter):
                 surrogate = sample_mean(objective, batch.sample_weight)
                 self.step_weighting(self.network_gradient(surrogate))
         self.memory.remember(batch.index, scaled)
-        return weights.detach()
+        return self.confirmed(weights.detach())
