@@ -90,12 +90,13 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         as frequent as another: rare classes have large losses too.
     confirm_weights : bool or "auto", default="auto"
         Whether weights count only as far as trusted rows confirm that labels are wrong. These are
-        then withheld from the training loss for up to a fifth of the epochs. If their mean loss is
-        two standard errors below that of training rows, learned weights count in full; if it is
-        not below at all, every row counts the same from then on; between, in proportion. Needs
-        trusted rows, ten epochs or more, and mw-net or l2rw with a memory. "auto" does so where all
-        of it is given, and a ``meta_share``, with fewer than 500 trusted rows, unless a class is
-        over twenty times as frequent as another: weights have rare classes to serve as well then.
+        then withheld from the training loss for up to a fifth of the epochs. If their losses or
+        gradients differ from those of training rows by two standard errors, as wrong labels make
+        them do, learned weights count in full; if not at all, every row counts the same from then
+        on; between, in proportion. Needs trusted rows, ten epochs or more, and mw-net or l2rw with
+        a memory. "auto" does so where all of it is given, and a ``meta_share``, with fewer than 500
+        trusted rows, unless a class is over twenty times as frequent as another: weights have rare
+        classes to serve as well then. See the user guide.
     early_stopping : bool, default=True
         Whether the epoch with the lowest meta loss is kept. All epochs are run; add skorch's
         ``EarlyStopping(monitor="meta_loss")`` to the callbacks to stop before.
@@ -150,8 +151,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         Share of the labels, trusted ones left aside, that look wrong: those that
         :meth:`find_label_issues` names. A rough estimate of the noise rate; see the user guide.
     noise_evidence_ : float
-        By how many standard errors withheld trusted rows had smaller losses than training rows;
-        NaN if they were not withheld (see ``confirm_weights``).
+        By how many standard errors withheld trusted rows differed from training rows as wrong
+        labels make them do; NaN if they were not withheld (see ``confirm_weights``).
     weight_strength_ : float
         How far weights depart from one, from 0 to 1: half of ``noise_evidence_``, cut at both ends.
     meta_indices_ : ndarray of int

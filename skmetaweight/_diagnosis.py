@@ -75,8 +75,8 @@ def warn_of_suppressed_classes(
 def warn_of_unconfirmed_weights(evidence: float, strength: float) -> None:
     """Warn that trusted rows show no clear sign of wrong labels, and what was made of it."""
     warnings.warn(
-        "The trusted rows do not confirm that labels are wrong: before they were trained on, their "
-        f"mean loss was {evidence:.1f} standard errors below that of the training rows "
+        "The trusted rows do not confirm that labels are wrong: before they were trained on, they "
+        f"differed from the training rows by only {evidence:.1f} standard errors "
         f"(noise_evidence_), where {SUFFICIENT:g} are asked for. The learned weights therefore "
         f"have {strength:.0%} of their effect (weight_strength_). If you know that labels are "
         "wrong, check more rows, or pass confirm_weights=False.",

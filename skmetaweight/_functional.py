@@ -149,12 +149,10 @@ class Objective:
 
     def meta_loss(self, losses: Tensor, y: Tensor) -> Tensor:
         """Reduce what the criterion gives for meta rows."""
-        return self.meta_values(losses, y).mean()
-
-    def meta_values(self, losses: Tensor, y: Tensor) -> Tensor:
-        """Return what each meta row contributes to the mean: bounded, and weighted by class."""
-        values = self.bounded(losses)
-        return values if self.meta_class_weight is None else values * self.meta_class_weight[y]
+        losses = self.bounded(losses)
+        if self.meta_class_weight is not None:
+            losses = losses * self.meta_class_weight[y]
+        return losses.mean()
 
     def bounded(self, losses: Tensor, progress: Tensor | float = 1.0) -> Tensor:
         r"""Return :math:`(1 - e^{-qt\ell}) / (qt)`; the losses themselves if they are unbounded."""

@@ -180,7 +180,9 @@ class ReweightedNet(RowsNet):
         self.meta_rows_ = meta_rows
         self.generator_ = torch.Generator().manual_seed(self.seed + self.n_batches_)
         self.meta_batches_ = MetaBatches(meta_rows, self.meta_batch_size, self.generator_)
-        self.confirmation_ = Confirmation(rows, epochs, self.generator_) if confirm else None
+        self.confirmation_ = (
+            Confirmation(rows, meta_rows, epochs, self.generator_) if confirm else None
+        )
         self.best_ = (math.inf, 0, None)
         self.schedule_ = _Schedule(self, epochs)
         self.log_ = EpochLog(len(rows), self.diagnostics_)
@@ -364,7 +366,7 @@ class ReweightedNet(RowsNet):
         losses = self.evaluate(self.meta_rows_).losses
         meta_loss = self.objective_.meta_loss(losses, self.meta_rows_.y).item()
         self._check_finite("meta loss", meta_loss)
-        self._confirm(losses)
+        self._confirm()
         best, best_epoch, state = self.best_
         epoch = len(self.history)
         is_best = meta_loss < best
@@ -380,13 +382,12 @@ class ReweightedNet(RowsNet):
             self.history.record(name, meta_loss)
             self.history.record(f"{name}_best", is_best)
 
-    def _confirm(self, meta_losses: Tensor) -> None:
+    def _confirm(self) -> None:
         """Let withheld trusted rows take part once they have told how far weights may count."""
         confirmation = self.confirmation_
         if confirmation is None:
             return
-        losses = self.evaluate(confirmation.rows, confirmation.index).losses
-        confirmation.compare(self.objective_, losses, meta_losses, self.meta_rows_.y)
+        confirmation.compare(self.objective_, self.module_.eval())
         if confirmation.is_settled(len(self.history)):
             self.noise_evidence_ = confirmation.evidence
             self.reweighter_.strength = strength_of(confirmation.evidence)

@@ -82,16 +82,12 @@ class RowsNet(NeuralNetClassifier):
         return SkorchLosses(self.criterion_)
 
     @torch.no_grad()
-    def evaluate(self, rows: Rows, index: Tensor | None = None) -> Judgement:
-        """Judge labelled rows, or those at an index, in evaluation mode."""
+    def evaluate(self, rows: Rows) -> Judgement:
+        """Judge labelled rows in evaluation mode, in one pass over them."""
         self.module_.eval()
         to_probabilities = self._get_predict_nonlinearity()
         parts = []
-        if index is None:
-            batches = rows.chunks(EVALUATION_ROWS)
-        else:
-            batches = map(rows.take, index.split(EVALUATION_ROWS))
-        for batch in batches:
+        for batch in rows.chunks(EVALUATION_ROWS):
             outputs = self.outputs(batch.X)
             probabilities = to_probabilities(outputs.double())
             p_given = probabilities.gather(1, batch.y[:, None]).squeeze(1)
