@@ -13,7 +13,7 @@ from torch import nn
 from skmetaweight import LearningToReweight, MetaWeightClassifier, MetaWeightNet
 from skmetaweight._confirmation import standardized_difference, strength_of
 from skmetaweight.datasets import corrupt_labels
-from tests.conftest import Data, make_data, quick
+from tests.conftest import Data, Linear, make_data, quick
 
 CHECKED = np.arange(600) < 60
 
@@ -109,6 +109,31 @@ def test_trusted_rows_are_withheld_until_they_have_told(
     assert clf.weight_strength_ == strength_of(clf.noise_evidence_)
     assert end == (3 if noise_rate else 5)  # certain at the first look, or never
     assert clf.noise_evidence_ > 3 if noise_rate else clf.noise_evidence_ < 3
+
+
+class Doubled(Linear):
+    """Ends in no linear layer, whose gradients could be compared."""
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        return 2 * super().forward(X)
+
+
+@pytest.mark.filterwarnings("ignore:The trusted rows do not confirm")
+def test_losses_alone_are_compared_without_a_last_layer(data: Data) -> None:
+    class Losses(Callback):
+        def on_epoch_end(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
+            q = 0.5 / np.log(3)
+            train, meta = (
+                -np.expm1(-q * net.evaluate(rows).losses.numpy())
+                for rows in (dataset_train, net.meta_rows_)
+            )
+            z.append(ttest_ind(train, meta).statistic)
+
+    z: list[float] = []
+    clf = quick(module=Doubled, alignment_layers="all", callbacks=[Losses()], max_epochs=10)
+    clf.fit(data.X, data.y, meta_mask=data.mask)
+    assert clf.net_.objective_.head is None
+    assert clf.noise_evidence_ == pytest.approx(max(z[:2]), rel=1e-4)
 
 
 # ------------------------------------------------------------------ what comes of it
