@@ -10,6 +10,7 @@ from sklearn.datasets import make_blobs
 from torch import nn
 
 from skmetaweight import MetaWeightClassifier
+from skmetaweight.datasets import corrupt_labels
 
 METHODS = ("mw-net", "fmw-net", "l2rw", "uniform")
 QUICK = {"max_epochs": 2, "batch_size": 32, "module__hidden_dims": (8,), "random_state": 0}
@@ -40,6 +41,15 @@ def make_data(n_rows: int = 96, n_trusted: int = 18, seed: int = 0) -> Data:
     wrong = ~mask & (rng.random(n_rows) < 0.25)
     y[wrong] = (y[wrong] + 1) % 3
     return Data(X.astype(np.float32), y, mask)
+
+
+def noisy_blobs(noise_rate: float, seed: int = 0) -> Data:
+    """Make 600 rows of three classes that hardly overlap, the first sixty labels right."""
+    rng = np.random.default_rng(seed)
+    y, checked = np.arange(600) % 3, np.arange(600) < 60
+    X = 3 * np.eye(3)[y] + rng.normal(size=(600, 3))
+    noisy, _ = corrupt_labels(y, noise="uniform", noise_rate=noise_rate, random_state=0)
+    return Data(X, np.where(checked, y, noisy), checked)
 
 
 def quick(**params: Any) -> MetaWeightClassifier:

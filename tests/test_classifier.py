@@ -21,8 +21,7 @@ from torch import nn
 
 import skmetaweight._rows_net
 from skmetaweight import MetaWeightClassifier, MetaWeightNet, Uniform, WeightingFunction
-from skmetaweight.datasets import corrupt_labels
-from tests.conftest import METHODS, Data, Linear, Softmax, make_data, quick
+from tests.conftest import METHODS, Data, Linear, Softmax, make_data, noisy_blobs, quick
 
 Fitted = Callable[..., MetaWeightClassifier]
 
@@ -531,18 +530,9 @@ def test_warns_of_a_class_without_weight() -> None:
     assert [warning.filename for warning in record] == [__file__]
 
 
-def blobs_with_noise(noise_rate: float, n: int = 600) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
-    y = np.arange(n) % 3
-    X = 3 * np.eye(3)[y] + rng.normal(size=(n, 3))
-    noisy, _ = corrupt_labels(y, noise="uniform", noise_rate=noise_rate, random_state=0)
-    return X, np.where(np.arange(n) < 60, y, noisy)
-
-
 def test_noise_estimate_is_near_the_noise_rate() -> None:
-    X, y = blobs_with_noise(0.3)
-    clf = MetaWeightClassifier(random_state=0, device="cpu")
-    clf.fit(X, y, meta_mask=np.arange(len(y)) < 60)
+    X, y, checked = noisy_blobs(0.3)
+    clf = MetaWeightClassifier(random_state=0, device="cpu").fit(X, y, meta_mask=checked)
     assert clf.label_noise_estimate_ == pytest.approx(0.3, abs=0.06)
 
 

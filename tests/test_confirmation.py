@@ -12,19 +12,7 @@ from torch import nn
 
 from skmetaweight import LearningToReweight, MetaWeightClassifier, MetaWeightNet
 from skmetaweight._confirmation import standardized_difference, strength_of
-from skmetaweight.datasets import corrupt_labels
-from tests.conftest import Data, Linear, make_data, quick
-
-CHECKED = np.arange(600) < 60
-
-
-def blobs(noise_rate: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Make three classes that hardly overlap; the first sixty labels are right."""
-    rng = np.random.default_rng(seed)
-    y = np.arange(600) % 3
-    X = 3 * np.eye(3)[y] + rng.normal(size=(600, 3))
-    noisy, _ = corrupt_labels(y, noise="uniform", noise_rate=noise_rate, random_state=0)
-    return X, np.where(CHECKED, y, noisy)
+from tests.conftest import Data, Linear, make_data, noisy_blobs, quick
 
 
 class Watch(Callback):
@@ -97,12 +85,12 @@ def test_strength_rises_with_the_evidence() -> None:
 def test_trusted_rows_are_withheld_until_they_have_told(
     noise_rate: float, class_weight: str | None
 ) -> None:
-    X, y = blobs(noise_rate)
+    X, y, checked = noisy_blobs(noise_rate)
     watch = Watch()
     clf = MetaWeightClassifier(
         class_weight=class_weight, callbacks=[watch], random_state=0, device="cpu"
     )
-    clf.fit(X[30:], y[30:], meta_mask=CHECKED[30:])
+    clf.fit(X[30:], y[30:], meta_mask=checked[30:])
     end = watch.shares.index(0.2)
     assert watch.shares == [0.0] * end + [0.2] * (25 - end)
     assert clf.noise_evidence_ == pytest.approx(max(watch.evidence[:end]), rel=1e-4)
@@ -151,10 +139,10 @@ def test_right_labels_are_recognised_and_warned_of() -> None:
 
 
 def test_without_evidence_every_row_counts_the_same() -> None:
-    X, y = blobs(0, seed=4)
+    X, y, checked = noisy_blobs(0, seed=4)
     clf = MetaWeightClassifier(random_state=0, device="cpu")
     with pytest.warns(UserWarning, match="have 0% of their effect"):
-        clf.fit(X, y, meta_mask=CHECKED)
+        clf.fit(X, y, meta_mask=checked)
     assert clf.noise_evidence_ < 0
     np.testing.assert_array_equal(clf.sample_weights_, 1)
     np.testing.assert_array_equal(clf.compute_sample_weight(X, y), 1)
@@ -166,19 +154,19 @@ def test_weights_count_as_far_as_they_are_confirmed(
     method: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("skmetaweight._net.strength_of", lambda evidence: 0.25)
-    X, y = blobs(0.4)
+    X, y, checked = noisy_blobs(0.4)
     clf = MetaWeightClassifier(method=method, random_state=0, device="cpu")
     with pytest.warns(UserWarning, match="have 25% of their effect"):
-        clf.fit(X, y, meta_mask=CHECKED)
+        clf.fit(X, y, meta_mask=checked)
     confirmed = [clf.sample_weights_, clf.compute_sample_weight(X, y)]
     if isinstance(method, MetaWeightNet):
         confirmed.append(clf.weighting_function_([0.0, 1.0, 4.0]))
     clf.net_.reweighter_.strength = 1.0
-    rows = clf.net_.make_rows(X[~CHECKED], y[~CHECKED])
+    rows = clf.net_.make_rows(X[~checked], y[~checked])
     losses = clf.net_.evaluate(rows).losses
     evaluation = clf.net_.evaluation(rows, losses, is_training_set=True)
     learned = [np.ones(600), clf.compute_sample_weight(X, y)]
-    learned[0][~CHECKED] = clf.net_.reweighter_.weigh(evaluation).numpy()
+    learned[0][~checked] = clf.net_.reweighter_.weigh(evaluation).numpy()
     assert learned[0].std() > 0.3
     if isinstance(method, MetaWeightNet):
         function = clf.net_.reweighter_.weighting_function(evaluation, clf.classes_)
@@ -228,14 +216,14 @@ def test_nothing_is_withheld_without_trusted_rows_or_with_rare_classes() -> None
 
 
 def test_a_fit_that_goes_on_withholds_nothing_more() -> None:
-    X, y = blobs(0.4)
+    X, y, checked = noisy_blobs(0.4)
     watch = Watch()
     clf = MetaWeightClassifier(
         warm_start=True, max_epochs=10, callbacks=[watch], random_state=0, device="cpu"
-    ).fit(X, y, meta_mask=CHECKED)
+    ).fit(X, y, meta_mask=checked)
     evidence = clf.noise_evidence_
     assert watch.shares[0] == 0
-    clf.fit(X, y, meta_mask=CHECKED)
+    clf.fit(X, y, meta_mask=checked)
     assert set(watch.shares[10:]) == {0.2}
     assert clf.noise_evidence_ == evidence
 
