@@ -38,12 +38,12 @@ class Confirmation:
     gradients: if trusted and training labels are alike, the gradients :math:`g_j` of trusted rows
     (of the last layer, less the mean gradient of training rows) have no common direction, and
 
-    .. math:: t = \frac{\sum_{j \ne k} \langle g_j, g_k \rangle}
+    .. math:: u = \frac{\sum_{j \ne k} \langle g_j, g_k \rangle}
                        {\sqrt{2 \sum_{j \ne k} \langle g_j, g_k \rangle^2}},
 
     a kernel two-sample statistic [1]_, is about standard normal. Losses are bounded and weighted as
     in the objective, in evaluation mode. The evidence for wrong labels is the largest :math:`z` or
-    :math:`t` of all epochs, as training rows are soon learned by heart. Trusted rows are
+    :math:`u` of all epochs, as training rows are soon learned by heart. Trusted rows are
     withheld for three of 25 epochs, and for five if that is not certain, in proportion to the
     epochs of a fit.
 

@@ -14,6 +14,13 @@ from skmetaweight import LearningToReweight, MetaWeightClassifier, MetaWeightNet
 from skmetaweight._confirmation import standardized_difference, strength_of
 from tests.conftest import Data, Linear, make_data, noisy_blobs, quick
 
+Q = 0.5 / np.log(3)
+"""Bounds the losses of trusted rows of three classes."""
+
+
+def bounded_losses(net: Any, *of: Any) -> list[np.ndarray]:
+    return [(1 - np.exp(-Q * net.evaluate(rows).losses.numpy())) / Q for rows in of]
+
 
 class Watch(Callback):
     """Notes of each epoch what trusted rows carried, and the evidence at its end."""
@@ -26,30 +33,26 @@ class Watch(Callback):
         self.shares.append(net.stage_.share)
 
     def on_epoch_end(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
-        q = 0.5 / np.log(3)
-        train, meta = (
-            (1 - np.exp(-q * net.evaluate(rows).losses.numpy())) / q
-            for rows in (dataset_train, net.meta_rows_)
-        )
+        train, meta = bounded_losses(net, dataset_train, net.meta_rows_)
         weights = [np.ones(len(train)), np.ones(len(meta))]
         if dataset_train.sample_weight is not None:
             weights[0] = dataset_train.sample_weight.numpy()
             weights[1] = net.objective_.meta_class_weight[net.meta_rows_.y].numpy()
         z = ttest_ind(train * weights[0], meta * weights[1]).statistic
         gradients = [
-            slow_gradients(net, rows, q) * weight[:, None]
+            slow_gradients(net, rows) * weight[:, None]
             for rows, weight in zip((dataset_train, net.meta_rows_), weights, strict=True)
         ]
         self.evidence.append(max(z, slow_common_direction(*gradients)))
 
 
-def slow_gradients(net: Any, rows: Any, q: float) -> np.ndarray:
+def slow_gradients(net: Any, rows: Any) -> np.ndarray:
     """Differentiate the bounded loss of one row after the other by the last layer."""
     gradients = []
     for i in range(len(rows)):
         row = rows.take(torch.tensor([i]))
         loss = nn.functional.cross_entropy(net.module_.eval()(row.X), row.y)
-        bounded = (1 - torch.exp(-loss) ** q) / q
+        bounded = (1 - torch.exp(-loss) ** Q) / Q
         by_layer = torch.autograd.grad(bounded, list(net.objective_.head.parameters()))
         gradients.append(torch.cat([gradient.flatten() for gradient in by_layer]).numpy())
     return np.stack(gradients)
@@ -110,12 +113,7 @@ class Doubled(Linear):
 def test_losses_alone_are_compared_without_a_last_layer(data: Data) -> None:
     class Losses(Callback):
         def on_epoch_end(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
-            q = 0.5 / np.log(3)
-            train, meta = (
-                -np.expm1(-q * net.evaluate(rows).losses.numpy())
-                for rows in (dataset_train, net.meta_rows_)
-            )
-            z.append(ttest_ind(train, meta).statistic)
+            z.append(ttest_ind(*bounded_losses(net, dataset_train, net.meta_rows_)).statistic)
 
     z: list[float] = []
     clf = quick(module=Doubled, alignment_layers="all", callbacks=[Losses()], max_epochs=10)
