@@ -25,7 +25,7 @@ from skmetaweight import (
     MetaWeightNet,
     Reweighter,
 )
-from skmetaweight._functional import Batch, Objective
+from skmetaweight._bilevel.objective import Batch, Objective
 
 AS_PUBLISHED = {"meta_share": 0.0}
 

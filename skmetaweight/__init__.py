@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from skmetaweight._classifier import MetaWeightClassifier
-from skmetaweight._modules import TabularMLP
-from skmetaweight._weighting import WeightingFunction
+from skmetaweight._estimator.classifier import MetaWeightClassifier
+from skmetaweight._tabular.modules import TabularMLP
 from skmetaweight.reweighting import (
+    PAPER_TRAINING,
     FirstOrderMetaWeightNet,
     LearningToReweight,
     MetaWeightNet,
     Reweighter,
     Uniform,
 )
+from skmetaweight.reweighting._weighting import WeightingFunction
 
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "PAPER_TRAINING",
     "FirstOrderMetaWeightNet",
     "LearningToReweight",
     "MetaWeightClassifier",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import BaseCrossValidator, StratifiedKFold
 from sklearn.utils.validation import column_or_1d, indexable
 
-from skmetaweight._meta_set import split_by_mask
+from skmetaweight._data.meta_set import split_by_mask
 
 __all__ = ["TrustedKFold"]
 

@@ -8,7 +8,7 @@ from sklearn import config_context
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.metadata_routing import get_routing_for_object
 
-from skmetaweight._html import DocLinkMixin
+from skmetaweight._estimator.html import DocLinkMixin
 
 __all__ = ["MetaPipeline", "make_meta_pipeline"]
 

@@ -11,8 +11,8 @@ from torch import nn
 
 from skmetaweight import MetaWeightClassifier
 from skmetaweight.datasets import corrupt_labels
+from skmetaweight.reweighting import METHODS
 
-METHODS = ("mw-net", "fmw-net", "l2rw", "uniform")
 QUICK = {"max_epochs": 2, "batch_size": 32, "module__hidden_dims": (8,), "random_state": 0}
 
 
@@ -59,6 +59,12 @@ def quick(**params: Any) -> MetaWeightClassifier:
         **{name: value for name, value in QUICK.items() if name not in own_module | set(params)},
         **params,
     )
+
+
+def of_method(method: str, **settings: Any) -> dict[str, Any]:
+    """Prefix those of the settings that a method has."""
+    known = METHODS[method]().get_params()
+    return {f"method__{name}": value for name, value in settings.items() if name in known}
 
 
 class Linear(nn.Module):

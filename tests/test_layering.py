@@ -1,6 +1,8 @@
-"""The layers of DESIGN exactly, where ruff's per-file exemptions leave gaps."""
+"""The house of DESIGN: which wing may import which, and that each says so."""
 
 import ast
+import importlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,40 +11,21 @@ import skmetaweight
 
 PACKAGE = Path(skmetaweight.__file__).parent
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
-# Whoever may import a name; the layers above a file are what it must not import.
+# What each wing may import of the others; the files beside them are rooms of their own.
 ALLOWED = {
-    "skorch": {"_net.py", "_rows_net.py"},
-    "sklearn": {
-        "_build.py",
-        "_classifier.py",
-        "_default_network.py",
-        "_diagnosis.py",
-        "_columns.py",
-        "_meta_set.py",
-        "_net_params.py",
-        "_html.py",
-        "_tables.py",
-        "_tasks.py",
-        "_validation.py",
-        "datasets.py",
-        "inspection/_common.py",
-        "model_selection.py",
-        "pipeline.py",
-    },
-    "skmetaweight.reweighting": {
-        "_net.py",
-        "_epoch.py",
-        "_step_graphs.py",
-        "_build.py",
-        "_classifier.py",
-        "_diagnosis.py",
-        "__init__.py",
-    },
-    "skmetaweight._rows_net": {"_net.py", "_label_quality.py"},
-    "skmetaweight._net": {"_build.py", "_classifier.py", "_label_quality.py", "__init__.py"},
-    "skmetaweight._classifier": {"inspection/_common.py", "__init__.py"},
-    "skmetaweight.inspection": set(),
+    "_bilevel": set(),
+    "_tabular": set(),
+    "_data": {"_bilevel", "_tabular"},
+    "reweighting": {"_bilevel"},
+    "_training": {"_bilevel", "_data", "reweighting"},
+    "_estimator": {"_bilevel", "_tabular", "_data", "reweighting", "_training"},
+    "inspection": {"_estimator"},
+    "pipeline": {"_estimator"},
+    "model_selection": {"_data"},
+    "datasets": set(),
+    "__init__": {"_estimator", "_tabular", "reweighting"},
 }
+WINGS = sorted({file.split("/")[0] for file in FILES if "/" in file})
 
 
 def imported_names(path):
@@ -51,13 +34,48 @@ def imported_names(path):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path.name} has a relative import in line {node.lineno}"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            yield node.module
+
+
+def room_of(file):
+    return file.split("/")[0].removesuffix(".py")
 
 
 @pytest.mark.parametrize("file", FILES)
 def test_imports_point_downward(file):
+    room = room_of(file)
     for name in imported_names(PACKAGE / file):
-        for banned, importers in ALLOWED.items():
-            if f"{name}.".startswith(f"{banned}."):
-                inside = f"skmetaweight/{file}".replace("/", ".").startswith(f"{banned}.")
-                assert inside or file in importers, f"{file} must not import {name}"
+        package, *inside = name.split(".")
+        if package == "skmetaweight":
+            assert inside, f"{file} must name the file that it imports from, not {name}"
+            assert inside[0] in ALLOWED[room] | {room}, f"{file} must not import {name}"
+        if package == "skorch":
+            assert room == "_training", f"{file} must not import skorch"
+        if room == "_bilevel":
+            assert package in {"torch", "skmetaweight", *sys.stdlib_module_names}, file
+
+
+def test_table_has_no_room_that_does_not_exist():
+    assert set(ALLOWED) == set(map(room_of, FILES))
+    assert [wing for wing in WINGS if wing.startswith("_")] == [
+        "_bilevel",
+        "_data",
+        "_estimator",
+        "_tabular",
+        "_training",
+    ]
+
+
+@pytest.mark.parametrize("wing", [wing for wing in WINGS if wing != "inspection"])
+def test_each_wing_says_what_it_imports_and_names_all_its_files(wing):
+    guide = importlib.import_module(f"skmetaweight.{wing}").__doc__
+    for other in ALLOWED[wing]:
+        assert f"``{other}``" in guide
+    for file in FILES:
+        if room_of(file) == wing and not file.endswith("__init__.py"):
+            assert f"``{Path(file).stem}``" in guide
+
+
+def test_tests_mirror_the_wings():
+    rooms = {path.name for path in Path(__file__).parent.iterdir() if path.is_dir()}
+    assert rooms >= {wing.lstrip("_") for wing in WINGS}

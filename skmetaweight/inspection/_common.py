@@ -6,7 +6,7 @@ from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
 
-from skmetaweight._classifier import MetaWeightClassifier
+from skmetaweight._estimator.classifier import MetaWeightClassifier
 
 # Okabe and Ito's, which colour-blind readers can tell apart
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")

@@ -6,23 +6,26 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
+from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
-from skmetaweight._alignments import Alignments
-from skmetaweight._forward import Params
-from skmetaweight._functional import (
+from skmetaweight._bilevel.alignments import Alignments
+from skmetaweight._bilevel.forward import Params
+from skmetaweight._bilevel.last_layer import LastLayerAlignments
+from skmetaweight._bilevel.objective import (
     Batch,
     Objective,
     TrainingPass,
     gradient,
     meta_gradient,
     sample_mean,
+    tiny,
     trainable,
 )
-from skmetaweight._last_layer import LastLayerAlignments
+from skmetaweight.reweighting._memory import AlignmentMemory
 
 
 @dataclass(frozen=True)
@@ -71,25 +74,27 @@ class Evaluation:
     alignments: Callable[[], Tensor]
 
 
-class Reweighter(ABC):
+class Reweighter(BaseEstimator, ABC):
     """A bilevel update rule. Subclasses are final: one method, one file.
 
-    The life of a reweighter: the constructor takes hyper-parameters only; :meth:`build` creates
-    what is learned; :meth:`bind` tells the data of one fit; :meth:`step` runs for every batch.
+    Its settings are the parameters of its constructor, kept as they are given: ``get_params``,
+    ``set_params``, ``clone`` and repr treat it as any object of scikit-learn's. The life of a
+    reweighter: :meth:`build` validates the settings and creates what is learned; :meth:`bind` tells
+    the data of one fit; :meth:`step` runs for every batch. What these create ends in an underscore.
 
     Attributes
     ----------
-    meta_interval : int
-        Batches between updates of what is learned.
-    alignment_layers : {"all", "last"}
-        Layers whose gradients are compared where no lookahead is needed.
+    memory : float
+        Decay of each row's remembered alignment; 0 without a memory.
     normalize : bool
         Whether weights have mean one.
-    memory_decay : float
-        Decay of each row's remembered alignment; 0 without a memory.
-    normalizer : float
-        Mean raw weight of the training rows if so, else one.
-    strength : float
+    meta_interval_ : int
+        Batches between updates of what is learned.
+    alignment_layers_ : {"all", "last"}
+        Layers whose gradients are compared where no lookahead is needed.
+    normalizer_ : float
+        Mean raw weight of the training rows if weights have mean one, else one.
+    strength_ : float
         How far weights of mean one depart from one, from 0 to 1: as far as trusted rows confirm
         that labels are wrong.
     why_no_function : str
@@ -98,44 +103,59 @@ class Reweighter(ABC):
         Address of the paper, linked in the HTML representation if it begins with https.
     """
 
-    meta_interval: int = 1
-    alignment_layers: str = "all"
+    _parameter_constraints: ClassVar[dict[str, Any]] = {}
+
+    memory: float = 0.0
     normalize: bool = False
-    memory_decay: float = 0.0
-    normalizer: float = 1.0
-    strength: float = 1.0
+    meta_interval_: int = 1
+    alignment_layers_: str = "all"
+    normalizer_: float = 1.0
+    strength_: float = 1.0
     why_no_function: str
     paper_url: str = ""
 
     def build(self, n_classes: int, like: Tensor) -> None:
-        """Create the learned state, with the device and dtype of a given tensor."""
-        self.n_classes = n_classes
-        self.like = torch.empty(0, device=like.device, dtype=like.dtype)
-        self.last_layer_alignments = LastLayerAlignments()
+        """Validate the settings; create the learned state, with the device and dtype of a tensor.
+
+        Raises
+        ------
+        ValueError
+            If a setting is out of its range, or does not go with another.
+        """
+        self._validate_params()
+        self.n_classes_ = n_classes
+        self.like_ = torch.empty(0, device=like.device, dtype=like.dtype)
+        self.last_layer_alignments_ = LastLayerAlignments()
 
     def bind(self, objective: Objective, n_rows: int) -> None:
-        """Set the losses and the number of training rows of the fit that begins."""
-        self.objective = objective
-        self.n_rows = n_rows
-        self.alignments = Alignments()
-        if self.alignment_layers == "last" and objective.head is None:
+        """Set the losses and the number of training rows of the fit that begins.
+
+        A fit that goes on with as many rows as before goes on with what was remembered of them.
+        """
+        is_known = getattr(self, "n_rows_", None) == n_rows
+        self.objective_ = objective
+        self.n_rows_ = n_rows
+        self.alignments_ = Alignments()
+        if not is_known:
+            self._forget_rows()
+        if self.alignment_layers_ == "last" and objective.head is None:
             warnings.warn(
                 "The module does not return the output of one linear layer, so gradients of all "
                 "layers are compared instead of those of the last. That costs about as much as "
-                'the training step itself; alignment_layers="all" asks for it.',
+                'the training step itself; method__alignment_layers="all" asks for it.',
                 UserWarning,
                 stacklevel=2,
             )
 
-    @property
-    def optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
-        """The optimisers of what is learned."""
-        return ()
+    def _forget_rows(self) -> None:
+        """Begin anew what is remembered of single rows."""
+        if self.memory:
+            self.memory_ = AlignmentMemory(self.n_rows_, self.memory, self.like_)
 
     @property
     def compares_last_layer(self) -> bool:
         """Whether alignments without lookahead are those of the last layer."""
-        return self.alignment_layers == "last" and self.objective.head is not None
+        return self.alignment_layers_ == "last" and self.objective_.head is not None
 
     @abstractmethod
     def step(
@@ -143,11 +163,11 @@ class Reweighter(ABC):
         module: nn.Module,
         batch: Batch,
         meta_batch: Batch,
-        lookahead_lr: float,
+        lr: float,
         *,
         update: bool = True,
     ) -> StepResult:
-        r"""Update what is learned and leave the gradient of the parameters in ``.grad``.
+        """Update what is learned and leave the gradient of the parameters in ``.grad``.
 
         Parameters
         ----------
@@ -157,8 +177,8 @@ class Reweighter(ABC):
             Training rows.
         meta_batch : Batch
             Trusted rows.
-        lookahead_lr : float
-            Step size :math:`\alpha` of the virtual step.
+        lr : float
+            The optimiser's learning rate now, for methods whose virtual step follows it.
         update : bool, default=True
             Whether this batch updates what is learned; every ``meta_interval``-th does.
 
@@ -175,16 +195,16 @@ class Reweighter(ABC):
         """Weigh the training rows, whose mean scales all later weights."""
         weights = self.raw_weights(rows)
         if self.normalize:
-            self.normalizer = max(weights.mean().item(), tiny(weights))
-        return self.confirmed(weights / self.normalizer)
+            self.normalizer_ = max(weights.mean().item(), tiny(weights))
+        return self.confirmed(weights / self.normalizer_)
 
     def weigh(self, rows: Evaluation) -> Tensor:
         """Return the weights of shape (n,) of labelled rows under the fitted classifier."""
-        return self.confirmed(self.raw_weights(rows) / self.normalizer)
+        return self.confirmed(self.raw_weights(rows) / self.normalizer_)
 
     def confirmed(self, weights: Tensor) -> Tensor:
         r"""Return :math:`1 + s (w_i - 1)` for learned weights and the strength :math:`s`."""
-        return weights if self.strength == 1 else 1 + self.strength * (weights - 1)
+        return weights if self.strength_ == 1 else 1 + self.strength_ * (weights - 1)
 
     def weighting_function(self, rows: Evaluation, classes: Any) -> Any:
         """Return the learned :class:`WeightingFunction`.
@@ -201,11 +221,16 @@ class Reweighter(ABC):
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that is learned, as tensors by name."""
-        return {"last_layer": self.last_layer_alignments.state_dict()}
+        state: dict[str, Any] = {"last_layer": self.last_layer_alignments_.state_dict()}
+        if self.memory:
+            state["memory"] = self.memory_.state_dict()
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned."""
-        self.last_layer_alignments.load_state_dict(state["last_layer"])
+        self.last_layer_alignments_.load_state_dict(state["last_layer"])
+        if self.memory:
+            self.memory_.load_state_dict(state["memory"])
 
     def align(
         self, module: nn.Module, forward: TrainingPass, meta_batch: Batch
@@ -218,9 +243,9 @@ class Reweighter(ABC):
         meta_loss : Tensor of shape ()
         """
         if self.compares_last_layer:
-            return self.last_layer_alignments(self.objective, module, forward, meta_batch)
+            return self.last_layer_alignments_(self.objective_, module, forward, meta_batch)
         grads, meta_loss = self._meta_gradient_at_params(module, forward, meta_batch)
-        return self.alignments(self.objective, module, forward, grads), meta_loss
+        return self.alignments_(self.objective_, module, forward, grads), meta_loss
 
     def _meta_gradient_at_params(
         self, module: nn.Module, forward: TrainingPass, meta_batch: Batch
@@ -230,31 +255,26 @@ class Reweighter(ABC):
         if forward.meta_loss is not None:
             grads = gradient(forward.meta_loss, params, retain_graph=True)
             return grads, forward.meta_loss.detach()
-        return meta_gradient(self.objective, module, params, meta_batch)
+        return meta_gradient(self.objective_, module, params, meta_batch)
 
     def _training_pass(
         self, module: nn.Module, batch: Batch, meta_batch: Batch, *, update: bool
     ) -> TrainingPass:
         """Run the training pass, repeatable if all layers' alignments are due."""
         compares_all = update and not self.compares_last_layer
-        return self.objective.training_pass(
+        return self.objective_.training_pass(
             module,
             batch,
             meta_batch,
-            repeatable=compares_all and self.alignments.may_repeat,
-            keep_calls=compares_all and self.alignments.needs_calls,
+            repeatable=compares_all and self.alignments_.may_repeat,
+            keep_calls=compares_all and self.alignments_.needs_calls,
         )
 
     def _fill_gradients(self, forward: TrainingPass, weights: Tensor) -> Tensor:
         """Leave the gradient of the weighted training loss in ``.grad``; return the loss."""
-        loss = self.objective.training_loss(forward, weights)
+        loss = self.objective_.training_loss(forward, weights)
         loss.backward()
         return loss.detach()
-
-
-def tiny(like: Tensor) -> float:
-    """Return the smallest number that is safe to divide by."""
-    return torch.finfo(like.dtype).tiny
 
 
 def mean_one(weights: Tensor, sample_weight: Tensor | None) -> Tensor:

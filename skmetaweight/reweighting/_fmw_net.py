@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from numbers import Real
+from typing import Any, ClassVar
 
 import torch
+from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
-from skmetaweight._forward import Params
-from skmetaweight._functional import (
+from skmetaweight._bilevel.forward import Params
+from skmetaweight._bilevel.objective import (
     Batch,
     TrainingPass,
     accumulate,
@@ -20,6 +23,7 @@ from skmetaweight._functional import (
 )
 from skmetaweight.reweighting._base import StepResult
 from skmetaweight.reweighting._function_based import FunctionBasedReweighter
+from skmetaweight.reweighting._paper import check_setting
 
 
 class FirstOrderMetaWeightNet(FunctionBasedReweighter):
@@ -45,16 +49,19 @@ class FirstOrderMetaWeightNet(FunctionBasedReweighter):
         Step size of :math:`\psi`.
     meta_interval : int, default=20
         Batches between meta steps.
+    lookahead_lr : float or "lr", default=0.1
+        Step size :math:`\alpha` of the virtual step; "lr" for the learning rate that the optimiser
+        has now, as published.
     eta : float, default=0.5
         :math:`\eta`.
     normalize : bool, default=True
         Whether weights have mean one over the batch.
-    weighting : Module, optional
-        Network from inputs (n, n_inputs) to weights (n,); None for :class:`WeightingNetwork`.
-    class_aware : bool, default=False
-        Whether the function sees the given label.
-    optimizer : callable, optional
-        Makes :math:`\psi`'s optimiser; Adam if None.
+    weighting : Module, "class-aware" or None, default=None
+        Network from inputs (n, n_inputs) to weights (n,). None for :class:`WeightingNetwork`;
+        "class-aware" adds the given label, one-hot, to what that sees. A network of yours sees it
+        if it has a true attribute ``class_aware``.
+    optimizer : callable or None, default=None
+        Makes :math:`\psi`'s optimiser from parameters and ``lr``; None for Adam.
 
     References
     ----------
@@ -72,6 +79,12 @@ class FirstOrderMetaWeightNet(FunctionBasedReweighter):
     NOTE[DIFF]: the losses at :math:`p` use the dropout mask of the losses at :math:`\theta`, so
     that :math:`q` compares parameters and not masks.
 
+    NOTE[DIFF]: only the training pass moves BatchNorm statistics. In the released code the pass of
+    the meta batch moves them as well.
+
+    NOTE[DIFF]: the first meta step comes with the first batch, and the count goes on from epoch to
+    epoch. In the released code it comes with the 20th batch of each epoch.
+
     It compares values, not alignments, and so has no alignment memory.
     """
 
@@ -80,56 +93,76 @@ class FirstOrderMetaWeightNet(FunctionBasedReweighter):
         "fmw-net-a-first-order-meta-weight-net-approach-for-sample-weighti/"
     )
 
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **FunctionBasedReweighter._parameter_constraints,
+        "eta": [Interval(Real, 0, None, closed="left")],
+    }
+
     def __init__(
         self,
         *,
-        meta_lr: float | None = None,
-        meta_interval: int | None = None,
+        meta_lr: float = 1e-2,
+        meta_interval: int = 20,
+        lookahead_lr: float | str = 0.1,
         eta: float = 0.5,
         normalize: bool = True,
-        weighting: nn.Module | None = None,
-        class_aware: bool = False,
+        weighting: nn.Module | str | None = None,
         optimizer: Callable[..., torch.optim.Optimizer] | None = None,
     ) -> None:
-        super().__init__(
-            weighting=weighting,
-            class_aware=class_aware,
-            memory=0.0,
-            normalize=normalize,
-            meta_lr=meta_lr or 1e-2,
-            optimizer=optimizer or partial(torch.optim.Adam, fused=True),
-            meta_interval=meta_interval or 20,
-        )
+        self.meta_lr = meta_lr
+        self.meta_interval = meta_interval
+        self.lookahead_lr = lookahead_lr
         self.eta = eta
+        self.normalize = normalize
+        self.weighting = weighting
+        self.optimizer = optimizer
 
     @classmethod
-    def paper(cls) -> FirstOrderMetaWeightNet:
-        """Return the released setting for label noise: SGD 1e-3, decay 1e-4, interval 20.
+    def paper(cls, setting: str = "noise") -> FirstOrderMetaWeightNet:
+        r"""Return the released setting for label noise or for imbalanced classes.
 
-        In the classifier, set ``meta_share=0`` and ``lookahead_lr="lr"`` too.
+        ``MetaWeightClassifier(module, method=FirstOrderMetaWeightNet.paper(), **PAPER_TRAINING)``
+        is the published experiment but for its batches of 256: see
+        :data:`~skmetaweight.reweighting.PAPER_TRAINING`. With another optimiser than SGD the fair
+        published baseline is ``paper().set_params(lookahead_lr=0.1)``.
+
+        Parameters
+        ----------
+        setting : {"noise", "imbalance"}, default="noise"
+            Raw weights, a meta step every 20 batches, and SGD for :math:`\psi`: at 1e-3 with weight
+            decay 1e-4, or at 1e-4 with weight decay 1e-5.
         """
-        sgd = partial(torch.optim.SGD, weight_decay=1e-4)
-        return cls(meta_lr=1e-3, meta_interval=20, normalize=False, optimizer=sgd)
+        meta_lr, decay = (1e-3, 1e-4) if check_setting(setting) == "noise" else (1e-4, 1e-5)
+        sgd = partial(torch.optim.SGD, weight_decay=decay)
+        return cls(meta_lr=meta_lr, lookahead_lr="lr", normalize=False, optimizer=sgd)
+
+    def build(self, n_classes: int, like: Tensor) -> None:
+        """Create the weighting network and its optimiser."""
+        super().build(n_classes, like)
+        self.meta_interval_ = self.meta_interval
+        make = self.optimizer or partial(torch.optim.Adam, fused=True)
+        self.network_optimizer_ = make(self.network_.parameters(), lr=self.meta_lr)
 
     def step(
         self,
         module: nn.Module,
         batch: Batch,
         meta_batch: Batch,
-        lookahead_lr: float,
+        lr: float,
         *,
         update: bool = True,
     ) -> StepResult:
         """Take a meta step if it is due, else weigh the batch; fill ``.grad``."""
         params = trainable(module)
-        forward = self.objective.training_pass(module, batch, meta_batch, repeatable=update)
+        forward = self.objective_.training_pass(module, batch, meta_batch, repeatable=update)
         losses = forward.losses.detach()
-        weights = self.scaled(self.network(self.batch_inputs(losses, batch)), batch)
+        weights = self.scaled(self.network_(self.batch_inputs(losses, batch)), batch)
         meta_loss, diagnostics = None, {}
         if update:
-            loss = self.objective.weighted_loss(forward, weights.detach())
+            loss = self.objective_.weighted_loss(forward, weights.detach())
+            alpha = self.lookahead_size(lr)
             q_theta = gradient(loss, params, retain_graph=forward.meta_loss is not None)
-            q_psi = self._value_gradient(module, params, forward, weights, q_theta, lookahead_lr)
+            q_psi = self._value_gradient(module, params, forward, weights, q_theta, alpha)
             meta_grads, meta_loss = self._meta_gradient_at_params(module, forward, meta_batch)
             multiplier = self._multiplier(meta_grads, q_theta, q_psi)
             accumulate(
@@ -157,8 +190,8 @@ class FirstOrderMetaWeightNet(FunctionBasedReweighter):
         batch = forward.rows[0]
         p = lookahead(params, q_theta, lookahead_lr)
         with torch.no_grad():
-            losses_p = self.objective.repeated(module, p, forward)[: batch.n_rows]
-        weights_p = self.scaled(self.network(self.batch_inputs(losses_p, batch)), batch)
+            losses_p = self.objective_.repeated(module, p, forward)[: batch.n_rows]
+        weights_p = self.scaled(self.network_(self.batch_inputs(losses_p, batch)), batch)
         q = weights * forward.losses.detach() - weights_p * losses_p
         return self.network_gradient(sample_mean(q, batch.sample_weight))
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from numbers import Integral, Real
+from typing import Any, ClassVar
 
 import torch
+from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
-from skmetaweight._functional import Batch, Objective
+from skmetaweight._bilevel.objective import Batch, tiny
 from skmetaweight.reweighting._base import Evaluation, Reweighter, StepResult, mean_one
-from skmetaweight.reweighting._memory import AlignmentMemory, tiny
+
+WITHOUT_MEMORY = ("weight_sums", "visits", "positive_mean")
+"""What is kept of training without a memory."""
 
 
 class LearningToReweight(Reweighter):
@@ -38,8 +42,8 @@ class LearningToReweight(Reweighter):
     meta_interval : int, default=1
         Batches between updates of the memory, if all layers are compared. Without a memory every
         batch needs its own alignments and the interval must be 1.
-    alignment_layers : {"last", "all"}, optional
-        Layers whose gradients are compared; the last with a memory, all without, if None.
+    alignment_layers : {"last", "all"} or None, default=None
+        Layers whose gradients are compared; None for the last with a memory, all without.
 
     References
     ----------
@@ -59,56 +63,69 @@ class LearningToReweight(Reweighter):
     why_no_function = "L2RW gives each row a weight of its own."
     paper_url = "https://arxiv.org/abs/1803.09050"
 
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "memory": [Interval(Real, 0, 1, closed="left")],
+        "sharpness": [Interval(Real, 0, None, closed="neither")],
+        "bias": [Real],
+        "meta_interval": [Interval(Integral, 1, None, closed="left")],
+        "alignment_layers": [StrOptions({"last", "all"}), None],
+    }
+
     def __init__(
         self,
         *,
         memory: float = 0.9,
         sharpness: float = 12.0,
         bias: float = 1.0,
-        meta_interval: int | None = None,
+        meta_interval: int = 1,
         alignment_layers: str | None = None,
     ) -> None:
-        if not memory and meta_interval not in (None, 1):
-            raise ValueError(
-                f"L2RW without a memory needs meta_interval=1, got {meta_interval}: every batch "
-                "needs alignments of its own."
-            )
-        self.memory_decay = memory
+        self.memory = memory
         self.sharpness = sharpness
         self.bias = bias
-        self.meta_interval = meta_interval or 1
-        self.alignment_layers = alignment_layers or ("last" if memory else "all")
+        self.meta_interval = meta_interval
+        self.alignment_layers = alignment_layers
 
     @classmethod
     def paper(cls) -> LearningToReweight:
-        """Return the published method; set ``meta_share=0`` in the classifier too."""
+        """Return the published method.
+
+        ``MetaWeightClassifier(module, method=LearningToReweight.paper(), **PAPER_TRAINING)`` is the
+        published experiment: see :data:`~skmetaweight.reweighting.PAPER_TRAINING`.
+        """
         return cls(memory=0.0)
 
-    def bind(self, objective: Objective, n_rows: int) -> None:
-        """Start an empty memory, unless the fit goes on with as many rows as before."""
-        known = getattr(self, "n_rows", None)
-        super().bind(objective, n_rows)
-        if self.memory_decay:
-            if known != n_rows:
-                self.memory = AlignmentMemory(n_rows, self.memory_decay, self.like)
-        elif known != n_rows:
-            self.weight_sums = self.like.new_zeros(n_rows)
-            self.visits = self.like.new_zeros(n_rows)
-            self.positive_mean = self.like.new_zeros(())
+    def build(self, n_classes: int, like: Tensor) -> None:
+        """Validate the settings."""
+        super().build(n_classes, like)
+        if not self.memory and self.meta_interval != 1:
+            raise ValueError(
+                f"L2RW without a memory needs meta_interval=1, got {self.meta_interval}: every "
+                "batch needs alignments of its own."
+            )
+        self.meta_interval_ = self.meta_interval
+        self.alignment_layers_ = self.alignment_layers or ("last" if self.memory else "all")
+
+    def _forget_rows(self) -> None:
+        super()._forget_rows()
+        if not self.memory:
+            self.weight_sums_ = self.like_.new_zeros(self.n_rows_)
+            self.visits_ = self.like_.new_zeros(self.n_rows_)
+            self.positive_mean_ = self.like_.new_zeros(())
 
     def step(
         self,
         module: nn.Module,
         batch: Batch,
         meta_batch: Batch,
-        lookahead_lr: float,
+        lr: float,
         *,
         update: bool = True,
     ) -> StepResult:
         """Weigh the batch and leave the gradient of its weighted loss in ``.grad``."""
-        del lookahead_lr
+        del lr
         # Alignments of the last layer come with the training pass: the memory gets them always.
-        update = update or not self.memory_decay or self.compares_last_layer
+        update = update or not self.memory or self.compares_last_layer
         forward = self._training_pass(module, batch, meta_batch, update=update)
         alignments = meta_loss = None
         if update:
@@ -118,17 +135,17 @@ class LearningToReweight(Reweighter):
         return StepResult(loss, forward.y_pred, forward.losses.detach(), weights, meta_loss)
 
     def _batch_weights(self, batch: Batch, alignments: Tensor | None) -> Tensor:
-        if self.memory_decay:
-            weights = mean_one(self._gate(self.memory[batch.index]), batch.sample_weight)
+        if self.memory:
+            weights = mean_one(self._gate(self.memory_[batch.index]), batch.sample_weight)
             if alignments is not None:
-                self.memory.remember(batch.index, self.memory.scale(alignments))
+                self.memory_.remember(batch.index, self.memory_.scale(alignments))
             return self.confirmed(weights)
         assert alignments is not None
         positive = alignments.clamp(min=0)
         weights = mean_one(positive, batch.sample_weight)
-        self.positive_mean.lerp_(positive.mean(), 0.1)
-        self.weight_sums[batch.index] += weights
-        self.visits[batch.index] += 1
+        self.positive_mean_.lerp_(positive.mean(), 0.1)
+        self.weight_sums_[batch.index] += weights
+        self.visits_[batch.index] += 1
         return weights
 
     def _gate(self, memory: Tensor) -> Tensor:
@@ -140,30 +157,23 @@ class LearningToReweight(Reweighter):
         The history is the memory or, without one, the mean of the weights a row had in training.
         """
         if rows.index is not None:
-            if self.memory_decay:
-                return self._gate(self.memory[rows.index])
-            return self.weight_sums[rows.index] / self.visits[rows.index].clamp(min=1)
-        if self.memory_decay:
-            return self._gate(self.memory.guess(rows.alignments()))
-        return rows.alignments().clamp(min=0) / self.positive_mean.clamp(min=tiny(self.like))
+            if self.memory:
+                return self._gate(self.memory_[rows.index])
+            return self.weight_sums_[rows.index] / self.visits_[rows.index].clamp(min=1)
+        if self.memory:
+            return self._gate(self.memory_.guess(rows.alignments()))
+        return rows.alignments().clamp(min=0) / self.positive_mean_.clamp(min=tiny(self.like_))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the memory or, without one, the weights given so far."""
-        if self.memory_decay:
-            return {**super().state_dict(), "memory": self.memory.state_dict()}
-        return {
-            **super().state_dict(),
-            "weight_sums": self.weight_sums.clone(),
-            "visits": self.visits.clone(),
-            "positive_mean": self.positive_mean.clone(),
-        }
+        state = super().state_dict()
+        if not self.memory:
+            state |= {name: getattr(self, f"{name}_").clone() for name in WITHOUT_MEMORY}
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned."""
         super().load_state_dict(state)
-        if self.memory_decay:
-            self.memory.load_state_dict(state["memory"])
-        else:
-            self.weight_sums = state["weight_sums"].clone()
-            self.visits = state["visits"].clone()
-            self.positive_mean = state["positive_mean"].clone()
+        if not self.memory:
+            for name in WITHOUT_MEMORY:
+                setattr(self, f"{name}_", state[name].clone())

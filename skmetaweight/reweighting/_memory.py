@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skmetaweight.reweighting._base import tiny
+from skmetaweight._bilevel.objective import tiny
 
 
 class AlignmentMemory:

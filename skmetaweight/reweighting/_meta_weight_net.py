@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from numbers import Integral, Real
+from typing import Any, ClassVar
 
 import torch
+from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
-from skmetaweight._functional import (
+from skmetaweight._bilevel.objective import (
     Batch,
     TrainingPass,
     gradient,
@@ -17,9 +20,10 @@ from skmetaweight._functional import (
     sample_mean,
     trainable,
 )
-from skmetaweight._weighting import WeightingNetwork
 from skmetaweight.reweighting._base import StepResult
 from skmetaweight.reweighting._function_based import FunctionBasedReweighter
+from skmetaweight.reweighting._paper import check_setting
+from skmetaweight.reweighting._weighting import WeightingNetwork
 
 
 class MetaWeightNet(FunctionBasedReweighter):
@@ -43,26 +47,32 @@ class MetaWeightNet(FunctionBasedReweighter):
     Parameters
     ----------
     memory : float, default=0.9
-        Decay :math:`\rho` of the alignment memory; 0 for the published function of the loss.
-    meta_lr : float, optional
-        Step size of :math:`\psi`; 6e-2 with a memory, 1e-3 without, if None.
-    meta_interval : int, optional
-        Batches between updates of :math:`\psi`; 4 with a memory, 1 without, if None. The memory of
+        Decay :math:`\rho` of the alignment memory, in [0, 1); 0 for the published function of the
+        loss.
+    meta_lr : float or None, default=None
+        Step size of :math:`\psi`; None for 6e-2 with a memory, 1e-3 without.
+    meta_interval : int or None, default=None
+        Batches between updates of :math:`\psi`; None for 4 with a memory, 1 without. The memory of
         the last layer's alignments is kept up with every batch.
+    lookahead_lr : float or "lr", default=0.1
+        Step size :math:`\alpha` of the virtual step, which a memory makes needless; "lr" for the
+        learning rate that the optimiser has now, as published.
     normalize : bool, default=True
         Whether weights have mean one over the batch.
     prior : float, default=0.2
         :math:`\beta`, which holds the function near one; used with a memory only. It acts on
         :math:`V`, whose scale would else be free, and drift until all its sigmoids saturate.
-    weighting : Module, optional
+    weighting : Module, "class-aware" or None, default=None
         Network from inputs (n, n_inputs) to weights (n,): the loss, then the memory if there is
-        one, then the one-hot label if class-aware. None for :class:`WeightingNetwork`.
-    class_aware : bool, default=False
-        Whether the function sees the given label.
-    optimizer : callable, optional
-        Makes :math:`\psi`'s optimiser; Adam (with weight decay 1e-4 without a memory) if None.
-    alignment_layers : {"last", "all"}, optional
-        Layers whose gradients are compared; the last with a memory, all without, if None.
+        one. None for :class:`WeightingNetwork`; "class-aware" adds the given label, one-hot, to
+        what that sees. A network of yours sees it if it has a true attribute ``class_aware``.
+    optimizer : callable or None, default=None
+        Makes :math:`\psi`'s optimiser from parameters and ``lr``; None for Adam, with weight decay
+        1e-4 without a memory.
+    alignment_layers : {"last", "all"} or None, default=None
+        Layers whose gradients are compared: those of the last layer are known from the training
+        pass, those of all layers cost about a training step more. None for the last with a memory,
+        all without.
 
     References
     ----------
@@ -72,17 +82,34 @@ class MetaWeightNet(FunctionBasedReweighter):
     Notes
     -----
     NOTE[DIFF]: weights have mean one. Raw sigmoid weights also rescale the learning rate and can
-    all collapse to zero. One of the released scripts divides by their sum as well, which is the
-    same loss. ``normalize=False`` divides by n.
+    all collapse to zero. The released script for imbalance divides by their sum, which is the
+    same loss; ``normalize=False`` divides by n, as that for noise does.
 
-    NOTE[DIFF]: the classifier's ``lookahead_lr`` is 0.1. As published the virtual step has the size
-    of the learning rate, which is meant for SGD: that of Adam, 1e-3, is too small to tell weights
-    apart.
+    NOTE[DIFF]: ``lookahead_lr`` is 0.1. As published the virtual step has the size of the learning
+    rate, which is 0.1 at first, for SGD. That of Adam, 1e-3, is too small to tell weights apart.
 
-    NOTE[DIFF]: the memory, the prior and the hidden width of 32 that goes with them are ours.
+    NOTE[DIFF]: the loss that enters :math:`V` is detached, as in the paper and the script for
+    noise. The released script for imbalance lets the gradient of the virtual step run through it.
+
+    NOTE[DIFF]: meta batches go on from one epoch to the next, and a batch may begin in one
+    permutation of the trusted rows and end in another. The released scripts begin anew with each
+    epoch (imbalance: with each batch), and give a smaller batch at a permutation's end.
+
+    NOTE[DIFF]: the memory, the prior and the hidden width of 32 that goes with them are ours. FSR
+    (Zhang and Pfister, ICCV 2021) keeps a running mean of a margin for each row, FaMUS (CVPR 2021)
+    learns the layers that are compared.
     """
 
     paper_url = "https://arxiv.org/abs/1902.07379"
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **FunctionBasedReweighter._parameter_constraints,
+        "memory": [Interval(Real, 0, 1, closed="left")],
+        "meta_lr": [Interval(Real, 0, None, closed="neither"), None],
+        "meta_interval": [Interval(Integral, 1, None, closed="left"), None],
+        "prior": [Interval(Real, 0, None, closed="left")],
+        "alignment_layers": [StrOptions({"last", "all"}), None],
+    }
 
     def __init__(
         self,
@@ -90,41 +117,60 @@ class MetaWeightNet(FunctionBasedReweighter):
         memory: float = 0.9,
         meta_lr: float | None = None,
         meta_interval: int | None = None,
+        lookahead_lr: float | str = 0.1,
         normalize: bool = True,
         prior: float = 0.2,
-        weighting: nn.Module | None = None,
-        class_aware: bool = False,
+        weighting: nn.Module | str | None = None,
         optimizer: Callable[..., torch.optim.Optimizer] | None = None,
         alignment_layers: str | None = None,
     ) -> None:
-        if alignment_layers == "last" and not memory:
+        self.memory = memory
+        self.meta_lr = meta_lr
+        self.meta_interval = meta_interval
+        self.lookahead_lr = lookahead_lr
+        self.normalize = normalize
+        self.prior = prior
+        self.weighting = weighting
+        self.optimizer = optimizer
+        self.alignment_layers = alignment_layers
+
+    @classmethod
+    def paper(cls, setting: str = "noise") -> MetaWeightNet:
+        r"""Return the released setting for label noise or for imbalanced classes.
+
+        ``MetaWeightClassifier(module, method=MetaWeightNet.paper(), **PAPER_TRAINING)`` is the
+        published experiment: see :data:`~skmetaweight.reweighting.PAPER_TRAINING`. With another
+        optimiser than SGD the fair published baseline is ``paper().set_params(lookahead_lr=0.1)``:
+        the virtual step has the size of the learning rate, that of AdamW is too small for it.
+
+        Parameters
+        ----------
+        setting : {"noise", "imbalance"}, default="noise"
+            Raw weights, and Adam at 1e-3 with weight decay 1e-4 for :math:`\psi`; or weights
+            divided by their sum, and SGD at 1e-5 with Nesterov momentum 0.9 and weight decay 5e-4.
+        """
+        if check_setting(setting) == "noise":
+            return cls(memory=0.0, lookahead_lr="lr", normalize=False)
+        sgd = partial(torch.optim.SGD, momentum=0.9, nesterov=True, weight_decay=5e-4)
+        return cls(memory=0.0, lookahead_lr="lr", meta_lr=1e-5, optimizer=sgd)
+
+    def build(self, n_classes: int, like: Tensor) -> None:
+        """Create the weighting network and its optimiser."""
+        super().build(n_classes, like)
+        if self.alignment_layers == "last" and not self.memory:
             raise ValueError(
                 'alignment_layers="last" needs a memory: the virtual step of the published method '
                 "moves all layers."
             )
-        decay = 0.0 if memory else 1e-4
-        super().__init__(
-            weighting=weighting,
-            class_aware=class_aware,
-            memory=memory,
-            normalize=normalize,
-            meta_lr=meta_lr or (6e-2 if memory else 1e-3),
-            optimizer=optimizer or partial(torch.optim.Adam, weight_decay=decay, fused=True),
-            meta_interval=meta_interval or (4 if memory else 1),
-        )
-        self.prior = prior
-        self.alignment_layers = alignment_layers or ("last" if memory else "all")
-
-    @classmethod
-    def paper(cls) -> MetaWeightNet:
-        """Return the published setting: raw sigmoid weights, Adam 1e-3 with decay 1e-4.
-
-        In the classifier, set ``meta_share=0`` and ``lookahead_lr="lr"`` too.
-        """
-        return cls(memory=0.0, normalize=False)
+        self.alignment_layers_ = self.alignment_layers or ("last" if self.memory else "all")
+        self.meta_interval_ = self.meta_interval or (4 if self.memory else 1)
+        decay = 0.0 if self.memory else 1e-4
+        make = self.optimizer or partial(torch.optim.Adam, weight_decay=decay, fused=True)
+        lr = self.meta_lr or (6e-2 if self.memory else 1e-3)
+        self.network_optimizer_ = make(self.network_.parameters(), lr=lr)
 
     def _network(self, n_inputs: int) -> nn.Module:
-        if not self.memory_decay:
+        if not self.memory:
             return WeightingNetwork(n_inputs)
         return WeightingNetwork(n_inputs, 32, max_weight=2.0, zero_init=True)
 
@@ -133,7 +179,7 @@ class MetaWeightNet(FunctionBasedReweighter):
         module: nn.Module,
         batch: Batch,
         meta_batch: Batch,
-        lookahead_lr: float,
+        lr: float,
         *,
         update: bool = True,
     ) -> StepResult:
@@ -142,17 +188,17 @@ class MetaWeightNet(FunctionBasedReweighter):
         inputs = self.batch_inputs(forward.losses, batch)
         meta_loss = None
         # Alignments of the last layer come with the training pass: the memory gets them always.
-        if self.memory_decay and (update or self.compares_last_layer):
+        if self.memory and (update or self.compares_last_layer):
             alignments, meta_loss = self.align(module, forward, meta_batch)
             weights = self._weights_by_memory(inputs, batch, alignments, update=update)
         else:
             if update:
                 grads, meta_loss = self.hypergradient(
-                    module, forward, inputs, meta_batch, lookahead_lr
+                    module, forward, inputs, meta_batch, self.lookahead_size(lr)
                 )
                 self.step_weighting(grads)
             with torch.no_grad():
-                weights = self.scaled(self.network(inputs), batch)
+                weights = self.scaled(self.network_(inputs), batch)
         loss = self._fill_gradients(forward, weights)
         return StepResult(loss, forward.y_pred, forward.losses.detach(), weights, meta_loss)
 
@@ -166,26 +212,26 @@ class MetaWeightNet(FunctionBasedReweighter):
     ) -> tuple[tuple[Tensor, ...], Tensor]:
         r"""Return the exact :math:`dL_{meta}(\hat\theta)/d\psi` and the meta loss at lookahead."""
         batch, params = forward.rows[0], trainable(module)
-        weights = self.scaled(self.network(inputs), batch)
-        training_loss = self.objective.training_loss(forward, weights.detach())
+        weights = self.scaled(self.network_(inputs), batch)
+        training_loss = self.objective_.training_loss(forward, weights.detach())
         grads = gradient(training_loss, params, retain_graph=True)
         lookahead_params = lookahead(params, grads, lookahead_lr)
-        direction, meta_loss = meta_gradient(self.objective, module, lookahead_params, meta_batch)
-        alignments = self.alignments(self.objective, module, forward, direction)
-        per_weight = -lookahead_lr * self.objective.counts(batch, alignments)
+        direction, meta_loss = meta_gradient(self.objective_, module, lookahead_params, meta_batch)
+        alignments = self.alignments_(self.objective_, module, forward, direction)
+        per_weight = -lookahead_lr * self.objective_.counts(batch, alignments)
         return self.network_gradient(weights, per_weight), meta_loss
 
     def _weights_by_memory(
         self, inputs: Tensor, batch: Batch, alignments: Tensor, *, update: bool
     ) -> Tensor:
         r"""Weigh by the memory as it was before the batch, from which :math:`\psi` then learns."""
-        scaled = self.memory.scale(alignments)
+        scaled = self.memory_.scale(alignments)
         with torch.set_grad_enabled(update):
-            raw = self.network(inputs)
+            raw = self.network_(inputs)
             weights = self.scaled(raw, batch)
             if update:
                 objective = self.prior * (raw - 1).square() - scaled * weights
                 surrogate = sample_mean(objective, batch.sample_weight)
                 self.step_weighting(self.network_gradient(surrogate))
-        self.memory.remember(batch.index, scaled)
+        self.memory_.remember(batch.index, scaled)
         return self.confirmed(weights.detach())

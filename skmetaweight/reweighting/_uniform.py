@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from skmetaweight._functional import Batch
+from skmetaweight._bilevel.objective import Batch
 from skmetaweight.reweighting._base import Evaluation, Reweighter, StepResult
 
 
@@ -23,13 +23,13 @@ class Uniform(Reweighter):
         module: nn.Module,
         batch: Batch,
         meta_batch: Batch,
-        lookahead_lr: float,
+        lr: float,
         *,
         update: bool = True,
     ) -> StepResult:
         """Leave the gradient of the unweighted training loss in ``.grad``."""
-        del lookahead_lr, update
-        forward = self.objective.training_pass(module, batch, meta_batch, repeatable=False)
+        del lr, update
+        forward = self.objective_.training_pass(module, batch, meta_batch, repeatable=False)
         losses = forward.losses.detach()
         weights = torch.ones_like(losses)
         loss = self._fill_gradients(forward, weights)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from skmetaweight._functional import Batch, Objective
+from skmetaweight._bilevel.objective import Batch, Objective
 from skmetaweight.reweighting import (
     METHODS,
     FirstOrderMetaWeightNet,
@@ -42,7 +42,7 @@ METHOD_CASES = {
         partial(MetaWeightNet, alignment_layers="all"), "mw-net", True, True, "without share"
     ),
     "mw-net class-aware": MethodCase(
-        partial(MetaWeightNet, class_aware=True, alignment_layers="all"),
+        partial(MetaWeightNet, weighting="class-aware", alignment_layers="all"),
         "mw-net",
         True,
         True,

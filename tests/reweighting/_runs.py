@@ -17,7 +17,8 @@ from tests.reweighting._cases import (
     relative_error,
 )
 
-SGD = partial(torch.optim.SGD, lr=0.3, momentum=0.9)
+LR = 0.3
+SGD = partial(torch.optim.SGD, lr=LR, momentum=0.9)
 
 
 def compare_runs(
@@ -36,19 +37,21 @@ def compare_runs(
     Returns the reweighter and the reference, for what only some methods have.
     """
     module = make_module(case)
+    if hasattr(reweighter, "lookahead_lr"):
+        reweighter.set_params(lookahead_lr=lookahead_lr)
     ready(reweighter, module, n_rows=3 * N_ROWS, **objective)
-    network = copy.deepcopy(getattr(reweighter, "network", None))
+    network = copy.deepcopy(getattr(reweighter, "network_", None))
     reference = make_reference(network) if network is not None else make_reference()
     slow_module = copy.deepcopy(module)
     fast, slow = optimizer(module.parameters()), optimizer(slow_module.parameters())
     for t in range(n_steps):
         batch = make_batch(case, seed=t, weighted=weighted, places=3 * N_ROWS)
         meta_batch = make_meta_batch(case, seed=t)
-        update = t % reweighter.meta_interval == 0
+        update = t % reweighter.meta_interval_ == 0
         fast.zero_grad()
         slow.zero_grad()
         torch.manual_seed(t)
-        result = reweighter.step(module, batch, meta_batch, lookahead_lr, update=update)
+        result = reweighter.step(module, batch, meta_batch, LR, update=update)
         torch.manual_seed(t)
         weights = reference.step(slow_module, batch, meta_batch, lookahead_lr, update=update)
         assert relative_error(result.weights, weights) < 1e-8
@@ -56,7 +59,7 @@ def compare_runs(
         fast.step()
         slow.step()
         if network is not None:
-            ours, theirs = flat(reweighter.network.parameters()), flat(network.parameters())
+            ours, theirs = flat(reweighter.network_.parameters()), flat(network.parameters())
             assert relative_error(ours, theirs) < 1e-8
     for key, value in slow_module.state_dict().items():
         torch.testing.assert_close(module.state_dict()[key], value, rtol=1e-8, atol=1e-10)

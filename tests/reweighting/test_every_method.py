@@ -4,10 +4,10 @@ import copy
 
 import pytest
 import torch
+from sklearn.base import clone
 from torch import nn
 
-from skmetaweight._functional import Batch
-from skmetaweight._weighting import WeightingFunction
+from skmetaweight._bilevel.objective import Batch
 from skmetaweight.reweighting import (
     METHODS,
     Evaluation,
@@ -16,6 +16,7 @@ from skmetaweight.reweighting import (
     Uniform,
     make_reweighter,
 )
+from skmetaweight.reweighting._weighting import WeightingFunction
 from tests._reference import stacked
 from tests.reweighting._cases import (
     METHOD_CASES,
@@ -53,7 +54,7 @@ def continue_training(reweighter, module, module_case, steps, dtype=torch.float6
             rows, meta_rows = to_float32(rows), to_float32(meta_rows)
         optimizer.zero_grad()
         torch.manual_seed(t)
-        update = t % reweighter.meta_interval == 0
+        update = t % reweighter.meta_interval_ == 0
         weights.append(reweighter.step(module, rows, meta_rows, 0.1, update=update).weights)
         optimizer.step()
     return weights
@@ -143,8 +144,8 @@ def test_loss_is_the_one_whose_gradient_is_left(name, meta_share):
     copied = copy.deepcopy(module)
     module.zero_grad()
     result = reweighter.step(module, batch, meta_batch, 0.1)
-    forward = reweighter.objective.training_pass(copied, batch, meta_batch)
-    loss = reweighter.objective.training_loss(forward, result.weights)
+    forward = reweighter.objective_.training_pass(copied, batch, meta_batch)
+    loss = reweighter.objective_.training_loss(forward, result.weights)
     torch.testing.assert_close(result.loss, loss.detach())
     copied.zero_grad()
     loss.backward()
@@ -187,7 +188,7 @@ def test_generator_moves_by_the_training_pass_and_a_meta_pass(case, meta_share, 
     ours = torch.get_rng_state()
     torch.manual_seed(0)
     plain(stacked(batch.X, meta_batch.X) if meta_share else batch.X)
-    every_batch = case.method == "l2rw" and not reweighter.memory_decay
+    every_batch = case.method == "l2rw" and not reweighter.memory
     triggers = ("always",) if meta_share else ("always", "without share")
     if (update or every_batch) and case.own_meta_pass in triggers:
         plain(meta_batch.X)
@@ -227,7 +228,7 @@ def test_state_with_last_layer_alignments_goes_on_identically(make):
     other.load_state_dict(reweighter.state_dict())
     continue_training(reweighter, module, case, range(4, 8))
     continue_training(other, other_module, case, range(4, 8))
-    assert torch.equal(reweighter.memory.values, other.memory.values)
+    assert torch.equal(reweighter.memory_.values, other.memory_.values)
 
 
 def equal_states(first, second):
@@ -251,9 +252,9 @@ def test_steps_are_deterministic(case):
 def test_next_fit_goes_on_with_as_many_rows_and_else_forgets(case):
     reweighter, _ = trained(case)
     before = reweighter.state_dict()
-    reweighter.bind(reweighter.objective, N_ROWS)
+    reweighter.bind(reweighter.objective_, N_ROWS)
     assert equal_states(reweighter.state_dict(), before)
-    reweighter.bind(reweighter.objective, N_ROWS + 1)
+    reweighter.bind(reweighter.objective_, N_ROWS + 1)
     state = reweighter.state_dict()
     for key in state.keys() & {"memory", "weight_sums"}:
         values = state[key]["values"] if key == "memory" else state[key]
@@ -311,14 +312,40 @@ def test_function_or_the_reason_why_there_is_none(case):
 
 def test_table_of_methods():
     for name, method in METHODS.items():
-        reweighter = make_reweighter(name, memory=0.5, meta_interval=3, meta_lr=0.7, unknown=1)
-        assert type(reweighter) is method
-        if name != "uniform":
-            assert reweighter.meta_interval == 3
-        if name in ("mw-net", "fmw-net"):
-            assert reweighter.meta_lr == 0.7
-        if name in ("mw-net", "l2rw"):
-            assert reweighter.memory_decay == 0.5
+        assert type(make_reweighter(name)) is method
+    assert make_reweighter("mw-net", memory=0.5).memory == 0.5
+    given = MetaWeightNet(prior=0.1)
+    made = make_reweighter(given, memory=0)
+    assert (made.prior, made.memory, given.memory) == (0.1, 0, 0.9)
+    with pytest.raises(TypeError, match=r"MetaWeightNet has no setting 'eta'; it has .*, memory,"):
+        make_reweighter(given, eta=1.0)
+    with pytest.raises(TypeError, match="Uniform has no setting 'memory'; it has none"):
+        make_reweighter("uniform", memory=0)
+
+
+@every_method
+def test_settings_are_those_of_a_scikit_learn_object(case):
+    reweighter = case.make()
+    trained(case)
+    params = reweighter.get_params()
+    copied = clone(reweighter)
+    assert type(copied) is type(reweighter)
+    assert copied.get_params() == params
+    assert vars(copied).keys() == params.keys(), (
+        "a constructor sets its parameters and nothing else"
+    )
+    assert repr(type(reweighter)()) == f"{type(reweighter).__name__}()"
+    for name, value in params.items():
+        assert copied.set_params(**{name: value}) is copied
+    with pytest.raises(ValueError, match="Invalid parameter 'unknown'"):
+        copied.set_params(unknown=1)
+    for attribute in vars(ready(case.make(), make_module())):
+        assert attribute in params or attribute.endswith("_"), attribute
+
+
+def test_repr_shows_what_differs_from_the_default():
+    assert repr(MetaWeightNet(memory=0, prior=0.2)) == "MetaWeightNet(memory=0)"
+    assert repr(LearningToReweight.paper()) == "LearningToReweight(memory=0.0)"
 
 
 @every_method

@@ -46,7 +46,7 @@ def test_steps(normalize, network_optimizer, optimizer, interval, meta_share):
 
 
 @every_share
-@pytest.mark.parametrize("options", [{"class_aware": True}, {"eta": 0.1}, {"eta": 5.0}])
+@pytest.mark.parametrize("options", [{"weighting": "class-aware"}, {"eta": 0.1}, {"eta": 5.0}])
 @pytest.mark.parametrize("name", ["batch norm", "cnn", "dict input", "running scale"])
 def test_steps_with_options(name, options, meta_share):
     objective = {
@@ -54,10 +54,11 @@ def test_steps_with_options(name, options, meta_share):
         "meta_class_weight": CLASS_WEIGHT,
         "meta_robustness": 0.7,
     }
+    of_reference = {"class_aware": True} if "weighting" in options else options
     compare_runs(
         FirstOrderMetaWeightNet(meta_interval=1, **options),
         lambda network: FirstOrderMetaWeightNetReference(
-            network, torch.optim.Adam(network.parameters(), lr=1e-2), **options, **objective
+            network, torch.optim.Adam(network.parameters(), lr=1e-2), **of_reference, **objective
         ),
         case=MODULE_CASES[name],
         weighted=True,
@@ -67,19 +68,19 @@ def test_steps_with_options(name, options, meta_share):
 
 def test_defaults():
     reweighter = ready(FirstOrderMetaWeightNet(), make_module())
-    (group,) = reweighter.network_optimizer.param_groups
-    assert isinstance(reweighter.network_optimizer, torch.optim.Adam)
-    assert (group["lr"], reweighter.eta, reweighter.meta_interval) == (1e-2, 0.5, 20)
+    (group,) = reweighter.network_optimizer_.param_groups
+    assert isinstance(reweighter.network_optimizer_, torch.optim.Adam)
+    assert (group["lr"], reweighter.eta, reweighter.meta_interval_) == (1e-2, 0.5, 20)
 
 
 def test_published_preset():
     reweighter = ready(FirstOrderMetaWeightNet.paper(), make_module())
-    (group,) = reweighter.network_optimizer.param_groups
-    assert type(reweighter.network_optimizer) is torch.optim.SGD
+    (group,) = reweighter.network_optimizer_.param_groups
+    assert type(reweighter.network_optimizer_) is torch.optim.SGD
     assert (group["lr"], group["weight_decay"], group["momentum"]) == (1e-3, 1e-4, 0)
-    assert (reweighter.eta, reweighter.meta_interval) == (0.5, 20)
-    assert (reweighter.memory_decay, reweighter.normalize) == (0, False)
-    assert reweighter.network.hidden.out_features == 100
+    assert (reweighter.eta, reweighter.meta_interval_) == (0.5, 20)
+    assert (reweighter.memory, reweighter.normalize) == (0, False)
+    assert reweighter.network_.hidden.out_features == 100
 
 
 def test_published_steps_across_an_interval():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from skmetaweight._functional import Batch
+from skmetaweight._bilevel.objective import Batch
 from skmetaweight.reweighting import LearningToReweight
 from tests._reference import LearningToReweightReference, MemoryLearningToReweightReference
 from tests.reweighting._cases import (
@@ -50,9 +50,9 @@ def test_steps_with_memory(objective, interval, weighted):
         **objective,
     )
     torch.testing.assert_close(
-        reweighter.memory.values, torch.tensor(reference.memory.values, dtype=torch.float64)
+        reweighter.memory_.values, torch.tensor(reference.memory.values, dtype=torch.float64)
     )
-    assert reweighter.memory.values.any()
+    assert reweighter.memory_.values.any()
 
 
 def disagreeing_batches():
@@ -90,14 +90,14 @@ def test_agreeing_rows_share_all_the_weight():
 
 
 def test_published_preset():
-    reweighter = LearningToReweight.paper()
-    assert not reweighter.memory_decay
-    assert reweighter.meta_interval == 1
+    reweighter = ready(LearningToReweight.paper(), make_module())
+    assert not reweighter.memory
+    assert (reweighter.meta_interval_, reweighter.alignment_layers_) == (1, "all")
 
 
 def test_without_memory_every_batch_is_aligned():
     with pytest.raises(ValueError, match="without a memory needs meta_interval=1, got 2"):
-        LearningToReweight(memory=0.0, meta_interval=2)
+        ready(LearningToReweight(memory=0.0, meta_interval=2), make_module())
 
 
 def test_without_memory_rows_are_weighed_by_the_mean_of_their_weights():
@@ -109,5 +109,5 @@ def test_without_memory_rows_are_weighed_by_the_mean_of_their_weights():
         weights = reweighter.step(module, batch, make_meta_batch(seed=t), 0.1).weights
         total[batch.index] += weights
         visits[batch.index] += 1
-    assert reweighter.weight_sums.equal(total)
-    assert reweighter.visits.equal(visits.double())
+    assert reweighter.weight_sums_.equal(total)
+    assert reweighter.visits_.equal(visits.double())

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from skmetaweight import MetaWeightClassifier
-from skmetaweight._functional import Batch
-from skmetaweight._weighting import WeightingNetwork
+from skmetaweight._bilevel.objective import Batch
 from skmetaweight.reweighting import MetaWeightNet
+from skmetaweight.reweighting._weighting import WeightingNetwork
 from tests._reference import (
     MemoryMetaWeightNetReference,
     MetaWeightNetReference,
@@ -39,7 +39,7 @@ CLASS_WEIGHT = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
 SETTINGS = {
     "normalised": {},
     "raw": {"normalize": False},
-    "class-aware": {"class_aware": True},
+    "class-aware": {"weighting": "class-aware"},
     "sample weight": {"weighted": True},
     "raw with sample weight": {"normalize": False, "weighted": True},
     "class weight": {"meta_class_weight": CLASS_WEIGHT},
@@ -48,13 +48,20 @@ SETTINGS = {
     "robust": {"meta_robustness": 0.7},
     "everything": {
         "meta_share": 0.3,
-        "class_aware": True,
+        "weighting": "class-aware",
         "weighted": True,
         "meta_class_weight": CLASS_WEIGHT,
         "meta_robustness": 0.7,
     },
 }
 OF_THE_OBJECTIVE = {"meta_share", "meta_class_weight", "meta_robustness"}
+
+
+def of_reference(setting):
+    """Name the settings as the references do."""
+    setting = dict(setting)
+    class_aware = setting.pop("weighting", None) == "class-aware"
+    return {"class_aware": class_aware, **setting}
 
 
 def bent_network(n_inputs, hidden_dim):
@@ -84,24 +91,26 @@ class Problem:
         *,
         smooth=False,
         normalize=True,
-        class_aware=False,
+        weighting=None,
         weighted=False,
         **objective,
     ):
         self.module = make_module(case)
         self.batch, self.meta_batch = make_batch(case, weighted=weighted), make_meta_batch(case)
+        class_aware = weighting == "class-aware"
         n_inputs = 1 + N_CLASSES * class_aware
         network = smooth_network(n_inputs) if smooth else bent_network(n_inputs, 6)
+        network.class_aware = class_aware
         reweighter = MetaWeightNet(
             memory=0.0,
             normalize=normalize,
-            class_aware=class_aware,
             weighting=network,
+            lookahead_lr="lr",
             **UNIT_STEP,
         )
         self.reweighter = ready(reweighter, self.module, **objective)
         self.reference = MetaWeightNetReference(
-            copy.deepcopy(self.reweighter.network),
+            copy.deepcopy(self.reweighter.network_),
             normalize=normalize,
             class_aware=class_aware,
             **objective,
@@ -109,10 +118,10 @@ class Problem:
 
     def hypergradient(self, lookahead_lr=0.5):
         """What a unit step of SGD takes off the weighting network."""
-        before = flat(self.reweighter.network.parameters())
+        before = flat(self.reweighter.network_.parameters())
         torch.manual_seed(11)
         self.reweighter.step(self.module, self.batch, self.meta_batch, lookahead_lr)
-        return before - flat(self.reweighter.network.parameters())
+        return before - flat(self.reweighter.network_.parameters())
 
     def meta_loss(self, lookahead_lr=0.5):
         torch.manual_seed(11)
@@ -184,7 +193,7 @@ def test_hypergradient_without_any_second_derivative(case):
 def test_normalised_hypergradient_has_no_part_along_the_size_of_the_weights():
     """Mean-one weights do not change when V is scaled, so neither does the meta loss."""
     problem = Problem(MODULE_CASES["plain"])
-    network = problem.reweighter.network
+    network = problem.reweighter.network_
     torch.nn.init.zeros_(network.output.weight)  # a constant V: the bias only scales it
     torch.manual_seed(11)
     problem.reweighter.step(problem.module, problem.batch, problem.meta_batch, 0.5)
@@ -200,7 +209,7 @@ def test_gradient_of_the_module_is_that_of_the_newly_weighted_loss(setting):
     problem = Problem(MODULE_CASES["both"], **setting)
     start = copy.deepcopy(problem.module)
     problem.hypergradient()
-    problem.reference.network.load_state_dict(problem.reweighter.network.state_dict())
+    problem.reference.network.load_state_dict(problem.reweighter.network_.state_dict())
     torch.manual_seed(11)
     problem.reference.step(start, problem.batch, problem.meta_batch, 0.5, update=False)
     assert relative_error(grads_of(problem.module), grads_of(start)) < 1e-12
@@ -216,7 +225,7 @@ def test_steps_without_memory(setting):
         lambda network: MetaWeightNetReference(
             network,
             torch.optim.Adam(network.parameters(), lr=1e-3, weight_decay=1e-4),
-            **setting,
+            **of_reference(setting),
             **objective,
         ),
         weighted=weighted,
@@ -236,14 +245,14 @@ def test_steps_with_memory(name, interval):
             network,
             torch.optim.Adam(network.parameters(), lr=1e-3),
             n_rows=3 * N_ROWS,
-            **setting,
+            **of_reference(setting),
             **objective,
         ),
         weighted=weighted,
         **objective,
     )
     torch.testing.assert_close(
-        reweighter.memory.values, torch.tensor(reference.memory.values, dtype=torch.float64)
+        reweighter.memory_.values, torch.tensor(reference.memory.values, dtype=torch.float64)
     )
 
 
@@ -252,7 +261,7 @@ def test_published_preset_is_the_loop_of_the_paper(name):
     case = MODULE_CASES[name]
     module = make_module(case)
     reweighter = ready(MetaWeightNet.paper(), module)
-    their_module, their_network = copy.deepcopy(module), copy.deepcopy(reweighter.network)
+    their_module, their_network = copy.deepcopy(module), copy.deepcopy(reweighter.network_)
     sgd = partial(torch.optim.SGD, lr=0.1, momentum=0.9, weight_decay=5e-4)
     optimizer, their_optimizer = sgd(module.parameters()), sgd(their_module.parameters())
     network_optimizer = torch.optim.Adam(their_network.parameters(), lr=1e-3, weight_decay=1e-4)
@@ -271,7 +280,7 @@ def test_published_preset_is_the_loop_of_the_paper(name):
             meta_batch,
             lr=0.1,
         )
-    theirs, ours = flat(their_network.parameters()), flat(reweighter.network.parameters())
+    theirs, ours = flat(their_network.parameters()), flat(reweighter.network_.parameters())
     assert (theirs - start).norm() > 1e-3
     assert relative_error(ours - start, theirs - start) < 1e-8
     for key, value in their_module.state_dict().items():
@@ -283,9 +292,8 @@ def test_classifier_in_the_published_setting_is_the_loop_of_the_paper():
     batch, meta_batch = make_batch(n=20), make_meta_batch()
     clf = MetaWeightClassifier(
         module,
-        method=MetaWeightNet(memory=0.0, normalize=False, weighting=network),
+        method=MetaWeightNet.paper().set_params(weighting=network),
         meta_share=0.0,
-        lookahead_lr="lr",
         lr=0.1,
         lr_schedule="constant",
         optimizer=torch.optim.SGD,
@@ -326,17 +334,17 @@ def test_classifier_in_the_published_setting_is_the_loop_of_the_paper():
 
 def test_published_network_is_one_layer_of_a_hundred_units():
     reweighter = ready(MetaWeightNet.paper(), make_module())
-    assert {name: tuple(p.shape) for name, p in reweighter.network.named_parameters()} == {
+    assert {name: tuple(p.shape) for name, p in reweighter.network_.named_parameters()} == {
         "hidden.weight": (100, 1),
         "hidden.bias": (100,),
         "output.weight": (1, 100),
         "output.bias": (1,),
     }
-    assert reweighter.network.max_weight == 1
-    assert reweighter.meta_interval == 1
+    assert reweighter.network_.max_weight == 1
+    assert reweighter.meta_interval_ == 1
     assert not reweighter.normalize
-    (group,) = reweighter.network_optimizer.param_groups
-    assert isinstance(reweighter.network_optimizer, torch.optim.Adam)
+    (group,) = reweighter.network_optimizer_.param_groups
+    assert isinstance(reweighter.network_optimizer_, torch.optim.Adam)
     assert (group["lr"], group["weight_decay"]) == (1e-3, 1e-4)
 
 
@@ -354,7 +362,7 @@ def test_a_weighting_network_given_by_the_user_is_copied():
     reweighter = ready(MetaWeightNet(memory=0.0, weighting=network), module)
     reweighter.step(module, make_batch(), make_meta_batch(), 0.1)
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
-    assert next(reweighter.network.parameters()).dtype == torch.float64
+    assert next(reweighter.network_.parameters()).dtype == torch.float64
 
 
 def test_result_tells_the_meta_loss_after_the_lookahead():

@@ -1,0 +1,302 @@
+r"""What the methods differentiate: losses of both levels, the passes, the lookahead step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from skmetaweight._bilevel.forward import (
+    LayerCall,
+    Params,
+    RngState,
+    calls_of,
+    calls_within,
+    copy_of_buffers,
+    get_rng_state,
+    outputs_of,
+    replayed,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of the training set or of the meta set, on the module's device."""
+
+    X: Tensor | dict[str, Tensor]
+    y: Tensor
+    index: Tensor
+    sample_weight: Tensor | None = None
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.y)
+
+
+@dataclass(frozen=True)
+class TrainingPass:
+    r"""The one forward pass of a batch at :math:`\theta`, with its graph.
+
+    Attributes
+    ----------
+    outputs : Tensor of shape (n, n_classes) or (n + m, n_classes)
+        What the module returned; trusted rows that took part come last.
+    all_losses : Tensor of shape (n,) or (n + m,)
+        Per-sample losses of the same rows, in nats.
+    meta_loss : Tensor of shape () or None
+        Loss of the trusted rows that took part in the same pass; None if none did.
+    rows : tuple of Batch
+        What went through the module: the batch and, with a meta share, the meta batch.
+    features, logits : Tensor, or None
+        Detached inputs of the last layer, and its outputs, if the objective knows it.
+    start : tuple or None
+        Random state and buffers before the pass, with which it can be repeated: dropout draws the
+        same mask, and batch-dependent buffers are the same. None if it need not be.
+    """
+
+    outputs: Tensor
+    all_losses: Tensor
+    meta_loss: Tensor | None
+    rows: tuple[Batch, ...]
+    features: Tensor | None
+    logits: Tensor | None
+    start: tuple[RngState, Params] | None
+    calls: list[LayerCall] = field(default_factory=list)
+
+    @property
+    def losses(self) -> Tensor:
+        """Losses of the training rows, of shape (n,)."""
+        return self.all_losses[: self.rows[0].n_rows]
+
+    @property
+    def last_layer(self) -> tuple[Tensor, Tensor]:
+        """Inputs and outputs of the last layer, which the objective must know."""
+        assert self.features is not None
+        assert self.logits is not None
+        return self.features, self.logits
+
+    @property
+    def y_pred(self) -> Tensor:
+        """Outputs for the training rows, detached."""
+        return self.outputs[: self.rows[0].n_rows].detach()
+
+
+@dataclass(slots=True)
+class Stage:
+    r"""How far a fit has come; the fit moves it on.
+
+    Attributes
+    ----------
+    share : float
+        What trusted rows carry of the training loss now: the meta share, or nothing as long as
+        they are withheld.
+    progress : Tensor of shape () or float
+        :math:`t`, in (0, 1]: how far the bound of their losses has grown there.
+    """
+
+    share: float
+    progress: Tensor | float = 1.0
+
+
+@dataclass(frozen=True)
+class Objective:
+    r"""The losses of both levels.
+
+    The training loss of a batch is
+
+    .. math:: (1-\lambda)\,\tfrac1n \sum_i s_i w_i \ell_i
+              + \lambda\,\tfrac1m \sum_j c_j \frac{1 - e^{-qt\ell_j}}{qt}
+
+    with :math:`s_i` the weights of rows (user and class), :math:`\lambda` the meta share,
+    :math:`c_j` the weights of the classes of trusted rows and :math:`t` how far training has come.
+    The meta loss is the second sum at :math:`t = 1`. While trusted rows are withheld,
+    :math:`\lambda = 0`, though they take part in the pass.
+
+    Parameters
+    ----------
+    criterion : Module
+        Maps predictions and labels to one loss per row.
+    meta_share : float, default=0.0
+        Share :math:`\lambda` of the training loss that trusted rows carry, in [0, 1).
+    meta_class_weight : Tensor of shape (n_classes,), optional
+        Weight of each class in the meta loss; its mean over the meta set should be one.
+    meta_robustness : float, default=0.0
+        :math:`q` of the bounded losses :math:`(1 - e^{-q\ell})/q` that meta rows have instead of
+        :math:`\ell`, as in generalized cross-entropy [1]_; 0 for :math:`\ell` itself.
+    stage : Stage, optional
+        None for the last one: the meta share, and :math:`t = 1`.
+    head : Linear, optional
+        The last layer; what goes in and out of it is then kept.
+    autocast_dtype : torch.dtype, optional
+        As in :func:`outputs_of`, for all passes.
+
+    References
+    ----------
+    .. [1] Zhang and Sabuncu. Generalized Cross Entropy Loss for Training Deep Neural Networks with
+       Noisy Labels. NeurIPS, 2018.
+    """
+
+    criterion: nn.Module
+    meta_share: float = 0.0
+    meta_class_weight: Tensor | None = None
+    meta_robustness: float = 0.0
+    stage: Stage | None = None
+    head: nn.Linear | None = None
+    autocast_dtype: torch.dtype | None = None
+
+    def meta_loss(self, losses: Tensor, y: Tensor) -> Tensor:
+        """Reduce what the criterion gives for meta rows."""
+        losses = self.bounded(losses)
+        if self.meta_class_weight is not None:
+            losses = losses * self.meta_class_weight[y]
+        return losses.mean()
+
+    def bounded(self, losses: Tensor, progress: Tensor | float = 1.0) -> Tensor:
+        r"""Return :math:`(1 - e^{-qt\ell}) / (qt)`; the losses themselves if they are unbounded."""
+        if not self.meta_robustness:
+            return losses
+        q = self.meta_robustness * progress
+        return -torch.expm1(-q * losses) / q
+
+    def weighted_loss(self, forward: TrainingPass, weights: Tensor) -> Tensor:
+        return sample_mean(weights * forward.losses, forward.rows[0].sample_weight)
+
+    def meta_slopes(self, forward: TrainingPass) -> Tensor:
+        r"""Return :math:`\partial L_{meta} / \partial \ell_j` of shape (m,)."""
+        losses = forward.all_losses[forward.rows[0].n_rows :].detach()
+        return self._meta_counts(forward) * torch.exp(-self.meta_robustness * losses)
+
+    def _meta_counts(self, forward: TrainingPass) -> Tensor:
+        meta_batch = forward.rows[-1]
+        if self.meta_class_weight is None:
+            return forward.all_losses.new_full((meta_batch.n_rows,), 1 / meta_batch.n_rows)
+        return self.meta_class_weight[meta_batch.y] / meta_batch.n_rows
+
+    def counts(self, batch: Batch, weights: Tensor) -> Tensor:
+        r"""Return :math:`\tfrac{1-\lambda}{n}\, s_i w_i`, what the loss of each row counts."""
+        counts = weights if batch.sample_weight is None else batch.sample_weight * weights
+        return counts * ((1 - self._now.share) / batch.n_rows)
+
+    def training_loss(self, forward: TrainingPass, weights: Tensor) -> Tensor:
+        """Sum the losses of a pass, each times what it counts: one product, cheap to undo."""
+        n, losses = forward.rows[0].n_rows, forward.all_losses
+        counts = self.counts(forward.rows[0], weights)
+        if forward.meta_loss is not None:
+            stage = self._now
+            counts = torch.cat([counts, stage.share * self._meta_counts(forward)])
+            if self.meta_robustness:
+                losses = torch.cat([losses[:n], self.bounded(losses[n:], stage.progress)])
+        return counts @ losses
+
+    @property
+    def _now(self) -> Stage:
+        return self.stage or Stage(self.meta_share)
+
+    def training_pass(
+        self,
+        module: nn.Module,
+        batch: Batch,
+        meta_batch: Batch,
+        *,
+        repeatable: bool = True,
+        keep_calls: bool = False,
+    ) -> TrainingPass:
+        """Run the training forward: the only one that moves BatchNorm statistics."""
+        rows = (batch, meta_batch) if self.meta_share else (batch,)
+        start = (get_rng_state(batch.y.device), copy_of_buffers(module)) if repeatable else None
+        with (
+            calls_of(self.head) as last,
+            calls_within(module if keep_calls else None) as calls,
+        ):
+            outputs, losses = self._losses(module, rows)
+        meta_loss = None
+        if self.meta_share:
+            meta_loss = self.meta_loss(losses[batch.n_rows :], meta_batch.y)
+        return TrainingPass(outputs, losses, meta_loss, rows, *last[0], start, calls)
+
+    def meta_pass(self, module: nn.Module, meta_batch: Batch) -> TrainingPass:
+        """Run trusted rows alone; the module's buffers stay as they are."""
+        with calls_of(self.head) as last:
+            outputs, losses = self._losses(module, (meta_batch,), copy_of_buffers(module))
+        meta_loss = self.meta_loss(losses, meta_batch.y)
+        return TrainingPass(outputs, losses, meta_loss, (meta_batch,), *last[0], None)
+
+    def losses_at(self, module: nn.Module, params: Params, rows: tuple[Batch, ...]) -> Tensor:
+        """Per-sample losses at other parameters; the module's buffers stay as they are."""
+        return self._losses(module, rows, {**params, **copy_of_buffers(module)})[1]
+
+    def repeated(self, module: nn.Module, params: Params, forward: TrainingPass) -> Tensor:
+        """Repeat a training pass at other parameters: same rows, random numbers and buffers."""
+        assert forward.start is not None
+        rng_state, buffers = forward.start
+        buffers = {name: buffer.clone() for name, buffer in buffers.items()}
+        with replayed(forward.losses.device, rng_state):
+            return self._losses(module, forward.rows, {**params, **buffers})[1]
+
+    def _losses(
+        self, module: nn.Module, rows: tuple[Batch, ...], state: Params | None = None
+    ) -> tuple[Tensor, Tensor]:
+        X = rows[0].X if len(rows) == 1 else _concatenate([batch.X for batch in rows])
+        y = rows[0].y if len(rows) == 1 else torch.cat([batch.y for batch in rows])
+        outputs = outputs_of(module, X, self.autocast_dtype, state)
+        return outputs, self.criterion(outputs, y)
+
+
+def sample_mean(values: Tensor, sample_weight: Tensor | None) -> Tensor:
+    r"""Compute :math:`\tfrac1n \sum_i s_i v_i`; the :math:`s_i` have mean one over the data set."""
+    return values.mean() if sample_weight is None else (sample_weight * values).mean()
+
+
+def tiny(like: Tensor) -> float:
+    """Return the smallest number that is safe to divide by."""
+    return torch.finfo(like.dtype).tiny
+
+
+def trainable(module: nn.Module) -> Params:
+    """Return the parameters that require a gradient, by name."""
+    return {name: param for name, param in module.named_parameters() if param.requires_grad}
+
+
+def gradient(loss: Tensor, params: Params, *, retain_graph: bool = False) -> Params:
+    """Differentiate a loss with respect to params; parameters out of its reach get zeros."""
+    grads = torch.autograd.grad(
+        loss, list(params.values()), retain_graph=retain_graph, materialize_grads=True
+    )
+    return dict(zip(params, grads, strict=True))
+
+
+def accumulate(params: Params, grads: Params) -> None:
+    """Add grads to the ``.grad`` of params."""
+    for name, param in params.items():
+        param.grad = grads[name] if param.grad is None else param.grad + grads[name]
+
+
+def lookahead(params: Params, grads: Params, lookahead_lr: float) -> Params:
+    r"""Take the virtual SGD step :math:`\hat\theta = \theta - \alpha \nabla_\theta L`.
+
+    The result is detached from the graph and ready to be differentiated.
+    """
+    return {
+        name: torch.sub(param.detach(), grads[name], alpha=lookahead_lr).requires_grad_()
+        for name, param in params.items()
+    }
+
+
+def meta_gradient(
+    objective: Objective, module: nn.Module, params: Params, meta_batch: Batch
+) -> tuple[Params, Tensor]:
+    r"""Return :math:`\nabla L_{meta}` at params, and the detached meta loss there.
+
+    The pass uses the module's mode (batch statistics in train mode) and leaves its buffers alone.
+    """
+    losses = objective.losses_at(module, params, (meta_batch,))
+    loss = objective.meta_loss(losses, meta_batch.y)
+    return gradient(loss, params), loss.detach()
+
+
+def _concatenate(parts: list[Any]) -> Any:
+    if isinstance(parts[0], dict):
+        return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+    return torch.cat(parts)

@@ -1,0 +1,183 @@
+"""Rows that live on the device once, and batches that are an index into them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from skmetaweight._bilevel.objective import Batch
+from skmetaweight._data.dataset_rows import DatasetRows
+
+
+class Rows(Dataset):
+    """Labelled rows; a data set for torch's loaders, and one that can be sliced by an index.
+
+    Arrays become tensors on the device once. A CSR matrix, a memory-mapped array or a Dataset stays
+    where it is and only the rows of a batch are read from it.
+
+    Parameters
+    ----------
+    X : array, CSR matrix, memory map, tensor, dict of these, or DatasetRows
+    y : array of int of shape (n,)
+        Encoded labels.
+    sample_weight : array of shape (n,), optional
+    device : torch.device
+    dtype : torch.dtype
+        What floating-point columns are cast to.
+    cast_integers : bool
+        Whether integer columns are cast as well.
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        cast_integers: bool,
+    ) -> None:
+        self.y = torch.as_tensor(y, dtype=torch.long, device=device)
+        self._dtype = dtype
+        self._cast_integers = cast_integers
+        self.X = _each(self._place, X)
+        self.sample_weight = None
+        if sample_weight is not None:
+            self.sample_weight = torch.as_tensor(sample_weight, dtype=dtype, device=device)
+
+    @property
+    def device(self) -> torch.device:
+        return self.y.device  # another one after unpickling without the GPU
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, i: int) -> tuple[Any, ...]:
+        one = self.take(torch.tensor([i], device=self.device))
+        X = {name: x[0] for name, x in one.X.items()} if isinstance(one.X, dict) else one.X[0]
+        weight = () if one.sample_weight is None else (one.sample_weight[0],)
+        return (X, one.y[0], one.index[0], *weight)
+
+    def take(self, index: Tensor) -> Batch:
+        """Return the rows at an index of shape (n,), on the device."""
+        return self._pick(index, index)
+
+    def _pick(self, places: Tensor | slice, index: Tensor) -> Batch:
+        """Return rows by their index, or by a slice, which copies nothing from a tensor."""
+        if isinstance(self.X, DatasetRows):
+            X = _each(self._to_tensor, self.X.collate(places))
+        else:
+            X = _each(partial(self._gather, places=places), self.X)
+        weight = None if self.sample_weight is None else self.sample_weight[places]
+        return Batch(X, self.y[places], index, weight)
+
+    def chunks(self, size: int) -> Iterator[Batch]:
+        """Yield all rows in order."""
+        for start in range(0, len(self), size):
+            stop = min(start + size, len(self))
+            yield self._pick(slice(start, stop), torch.arange(start, stop, device=self.device))
+
+    def in_memory(self) -> Rows:
+        """Return these rows without the Dataset that they come from, if they do."""
+        if not isinstance(self.X, DatasetRows):
+            return self
+        rows = copy.copy(self)
+        rows.X = _each(self._to_tensor, self.X.collate(slice(None)))
+        return rows
+
+    def for_loader(self) -> Rows:
+        """Return these rows on the CPU, where the workers of a loader can read them."""
+        if self.device.type == "cpu":
+            return self
+        rows = copy.copy(self)
+        rows.y = self.y.cpu()
+        rows.X = _each(rows._place, self.X)
+        if self.sample_weight is not None:
+            rows.sample_weight = self.sample_weight.cpu()
+        return rows
+
+    def _place(self, values: Any) -> Any:
+        if sp.issparse(values) or isinstance(values, np.memmap | DatasetRows):
+            return values
+        return self._to_tensor(values)
+
+    def _gather(self, values: Any, places: Tensor | slice) -> Tensor:
+        if isinstance(values, Tensor):
+            is_slice = isinstance(places, slice)
+            return values[places] if is_slice else values.index_select(0, places)
+        part = values[places if isinstance(places, slice) else places.cpu().numpy()]
+        return self._to_tensor(part.toarray() if sp.issparse(part) else np.ascontiguousarray(part))
+
+    def _to_tensor(self, values: Any) -> Tensor:
+        if isinstance(values, np.ndarray) and not values.flags.writeable:
+            values = values.copy()  # torch has no read-only tensors
+        tensor = torch.as_tensor(values).contiguous()
+        if tensor.is_floating_point() or self._cast_integers:
+            return tensor.to(self.device, self._dtype)
+        return tensor.to(self.device)
+
+
+def _each(function: Callable[[Any], Any], X: Any) -> Any:
+    """Apply a function to X, or to each value of a dict."""
+    return {name: function(v) for name, v in X.items()} if isinstance(X, dict) else function(X)
+
+
+class RowBatches:
+    """Shuffled batches of rows, for one epoch each time it is iterated.
+
+    Parameters
+    ----------
+    rows : Rows
+    batch_size : int
+        A last batch of a single row joins the one before: batch statistics need two.
+    generator : torch.Generator
+        On the CPU; draws the order of the rows.
+    shuffle : bool, default=True
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        batch_size: int,
+        generator: torch.Generator,
+        *,
+        shuffle: bool = True,
+    ) -> None:
+        self.rows = rows
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self._generator = generator
+
+    def __len__(self) -> int:
+        n = len(self.rows)
+        n_batches = -(-n // self.batch_size)
+        lone_row = n % self.batch_size == 1 and 1 < self.batch_size < n
+        return n_batches - lone_row
+
+    def __iter__(self) -> Iterator[Batch]:
+        n = len(self.rows)
+        order = torch.randperm(n, generator=self._generator) if self.shuffle else torch.arange(n)
+        order = order.to(self.rows.device)
+        n_batches = len(self)
+        for i in range(n_batches):
+            stop = n if i == n_batches - 1 else (i + 1) * self.batch_size
+            yield self.rows.take(order[i * self.batch_size : stop])
+
+
+def as_batch(raw: Any, device: torch.device) -> Batch:
+    """Make a batch of what a user's loader yields."""
+    if isinstance(raw, Batch):
+        return raw
+    X, y, index, *weight = raw
+    X = {k: v.to(device) for k, v in X.items()} if isinstance(X, dict) else X.to(device)
+    weight = weight[0].to(device) if weight else None
+    return Batch(X, y.to(device), index.to(device), weight)

@@ -1,0 +1,186 @@
+"""The data of one fit: what it was called with, and what it works on."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmetaweight._data.dataset_rows import labels_of, open_dataset
+from skmetaweight._data.meta_set import split_by_mask, split_off, warn_of_missing_classes
+from skmetaweight._data.scale import warn_of_scale
+from skmetaweight._data.validation import (
+    LabelledRows,
+    check_lengths,
+    check_sample_weight,
+    check_X_meta,
+    check_y,
+    encode,
+    encode_X,
+    read_X,
+    unfitted_table,
+)
+from skmetaweight._tabular.tables import Mixed, Table, fit_table
+
+MUCH_IMBALANCE = 20
+"""Ratio of class sizes above which bounded losses are seen to give the rare classes up."""
+
+DOUBTFUL_ROBUSTNESS = 0.7
+"""What generalized cross-entropy's paper recommends for rows that may be mislabelled."""
+
+
+class GivenData(NamedTuple):
+    """What ``fit`` was called with."""
+
+    X: Any
+    y: Any
+    sample_weight: Any
+    X_meta: Any
+    y_meta: Any
+    meta_mask: Any
+
+    @property
+    def has_trusted_rows(self) -> bool:
+        return self.X_meta is not None or self.meta_mask is not None
+
+    def opened(self, estimator: Any) -> GivenData:
+        """Take the labels out of Datasets; see that trusted rows come whole, and from one source.
+
+        Raises
+        ------
+        ValueError
+            If they do not.
+        """
+        X = open_dataset(estimator, self.X)
+        X_meta = open_dataset(estimator, self.X_meta, "X_meta")
+        y, y_meta = labels_of(X, self.y), labels_of(X_meta, self.y_meta)
+        if (X_meta is None) != (y_meta is None):
+            given, missing = ("X_meta", "y_meta") if y_meta is None else ("y_meta", "X_meta")
+            raise ValueError(f"{given} was given without {missing}: a trusted row needs both.")
+        if X_meta is not None and self.meta_mask is not None:
+            raise ValueError(
+                "Trusted rows were given twice, as X_meta and as meta_mask: pass one of them."
+            )
+        return self._replace(X=X, y=y, X_meta=X_meta, y_meta=y_meta)
+
+
+class FitData(NamedTuple):
+    """What a fit works on; indices are places in the X of ``fit``."""
+
+    train: LabelledRows
+    meta: LabelledRows
+    train_indices: NDArray[Any]
+    meta_indices: NDArray[Any]
+    classes: NDArray[Any]
+    meta_is_trusted: bool
+
+    @property
+    def is_imbalanced(self) -> bool:
+        """Whether a class of the training rows is much more frequent than another."""
+        counts = np.unique(self.train.y, return_counts=True)[1]
+        return counts.max() > MUCH_IMBALANCE * counts.min()
+
+    @property
+    def meta_robustness(self) -> float:
+        """The exponent of generalized cross-entropy that suits the meta rows, if bounded.
+
+        At a guess among K classes, the loss of a trusted row keeps exp(-1/2) of its gradient.
+        """
+        return 0.5 / math.log(len(self.classes)) if self.meta_is_trusted else DOUBTFUL_ROBUSTNESS
+
+
+def check_fit_data(
+    estimator: Any,
+    given: GivenData,
+    *,
+    resume: bool,
+    classes: Any,
+    random_state: np.random.RandomState,
+) -> FitData:
+    """Validate all data of a fit, once, and part the trusted rows from the others."""
+    given = given.opened(estimator)
+    y = check_y(given.y)
+    table = estimator._table if resume else unfitted_table(estimator, given.X)
+    X = read_X(estimator, given.X, table, reset=not resume)
+    check_lengths(X, y, "X", "y")
+    classes = _check_classes(estimator, y, classes, resume=resume)
+    rows = LabelledRows(X, encode(y, classes, "y"), check_sample_weight(given.sample_weight, X))
+    if given.X_meta is not None:
+        train, meta = rows, _check_meta(estimator, given, X, table, classes)
+        warn_of_scale(_numbers(meta.X), _numbers(X))
+        train_indices, meta_indices = np.arange(len(y)), np.empty(0, dtype=int)
+    else:
+        train_indices, meta_indices = _parted(estimator, rows, given.meta_mask, random_state)
+        train, meta = rows.take(train_indices), rows.take(meta_indices)._replace(sample_weight=None)
+    _check_sizes(train, meta)
+    if not resume:
+        quantiles = estimator.numeric_scaling == "quantile"
+        estimator._table = table and fit_table(
+            table.categorical, train.X, meta.X, quantiles=quantiles
+        )
+    train = train._replace(X=encode_X(estimator, train.X)).with_mean_weight_one()
+    meta = meta._replace(X=encode_X(estimator, meta.X))
+    warn_of_missing_classes(meta.y, classes)
+    return FitData(train, meta, train_indices, meta_indices, classes, given.has_trusted_rows)
+
+
+def _check_meta(
+    estimator: Any, given: GivenData, X: Any, table: Table | None, classes: NDArray[Any]
+) -> LabelledRows:
+    """Validate trusted rows that came apart from X."""
+    y_meta = check_y(given.y_meta, "y_meta")
+    X_meta = check_X_meta(estimator, given.X_meta, X, table)
+    check_lengths(X_meta, y_meta, "X_meta", "y_meta")
+    return LabelledRows(X_meta, encode(y_meta, classes, "y_meta"))
+
+
+def _parted(
+    estimator: Any, rows: LabelledRows, meta_mask: Any, random_state: np.random.RandomState
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the places of the training rows and of the trusted ones: marked, or split off."""
+    if meta_mask is not None:
+        return split_by_mask(meta_mask, len(rows.y))
+    train_indices, meta_indices = split_off(rows.y, estimator.meta_size, random_state)
+    if estimator.method != "uniform":
+        warnings.warn(
+            f"No trusted rows were given: {len(meta_indices)} rows "
+            f"(meta_size={estimator.meta_size}) were split off, whose labels may be as noisy as "
+            "the others: reweighting gains far less by them and can cost accuracy. Pass checked "
+            "rows as X_meta and y_meta, or mark them with meta_mask.",
+            UserWarning,
+            stacklevel=5,
+        )
+    return train_indices, meta_indices
+
+
+def _numbers(X: Any) -> Any:
+    return X.numbers if isinstance(X, Mixed) else X
+
+
+def _check_classes(estimator: Any, y: Any, classes: Any, *, resume: bool) -> NDArray[Any]:
+    if resume:
+        if classes is not None and not np.array_equal(np.unique(classes), estimator.classes_):
+            raise ValueError(
+                f"classes={np.unique(classes).tolist()} differ from those of the first call, "
+                f"{estimator.classes_.tolist()}."
+            )
+        return estimator.classes_
+    classes = np.unique(y if classes is None else classes)
+    if len(classes) < 2:
+        raise ValueError(
+            f"y has only one class, {classes.tolist()}: a classifier needs at least two."
+        )
+    return classes
+
+
+def _check_sizes(train: LabelledRows, meta: LabelledRows) -> None:
+    for name, rows in (("training", train), ("trusted", meta)):
+        if len(rows.y) < 2:
+            raise ValueError(f"At least 2 {name} rows are needed, got n_samples={len(rows.y)}.")
+    if train.sample_weight is not None and not train.sample_weight.any():
+        raise ValueError(
+            "sample_weight is zero for all training rows: there is nothing to learn from."
+        )

@@ -1,0 +1,212 @@
+"""Checks of rows, labels and weights."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    _num_samples,
+    column_or_1d,
+    validate_data,
+)
+
+from skmetaweight._data.dataset_rows import DatasetRows, open_dataset
+from skmetaweight._tabular.columns import categorical_columns
+from skmetaweight._tabular.tables import Table, has_missing, is_missing, read_table
+
+
+class LabelledRows(NamedTuple):
+    """Validated rows with encoded labels."""
+
+    X: Any
+    y: NDArray[Any]
+    sample_weight: NDArray[Any] | None = None
+
+    def take(self, index: NDArray[Any]) -> LabelledRows:
+        X = {k: v[index] for k, v in self.X.items()} if isinstance(self.X, dict) else self.X[index]
+        weight = None if self.sample_weight is None else self.sample_weight[index]
+        return LabelledRows(X, self.y[index], weight)
+
+    def with_mean_weight_one(self) -> LabelledRows:
+        if self.sample_weight is None:
+            return self
+        return self._replace(sample_weight=self.sample_weight / self.sample_weight.mean())
+
+
+def check_X(estimator: Any, X: Any) -> Any:
+    """Validate rows against those of ``fit`` and turn them into what the net takes.
+
+    Raises
+    ------
+    ValueError
+        If X is not finite, has the wrong shape, or differs from the X of ``fit``.
+    """
+    X = open_dataset(estimator, X)
+    return encode_X(estimator, read_X(estimator, X, estimator._table, reset=False))
+
+
+def encode_X(estimator: Any, X: Any) -> Any:
+    table = estimator._table
+    if table is None:
+        return X
+    if table.imputer is None and has_missing(X):  # the first missing number since the fit
+        table = table.with_means(estimator.net_.module_.standardize.mean.cpu().numpy())
+    return table.encode(X)
+
+
+def read_X(estimator: Any, X: Any, table: Table | None, *, reset: bool) -> Any:
+    """Validate rows without labels.
+
+    Tables (arrays, DataFrames, CSR) pass scikit-learn's checks and are remembered by the
+    estimator; with a module of the user's, arrays of more dimensions, dicts of arrays and Datasets
+    may come.
+    """
+    own_module = estimator.module is not None
+    if isinstance(X, DatasetRows) or _is_dict(X):
+        if reset:
+            _forget_columns(estimator)
+        return X if isinstance(X, DatasetRows) else _check_dict(X, own_module)
+    if table is not None:
+        return read_table(estimator, X, table.categorical, reset=reset)
+    return validate_data(
+        estimator, X, reset=reset, accept_sparse="csr", dtype="numeric", allow_nd=True
+    )
+
+
+def unfitted_table(estimator: Any, X: Any) -> Table | None:
+    given = estimator.categorical_features
+    if estimator.module is None:
+        return Table() if _is_dict(X) else Table(categorical_columns(X, given))
+    if estimator.numeric_scaling != "standardize":
+        raise ValueError(
+            f"numeric_scaling={estimator.numeric_scaling!r} is for the default network: a module "
+            "of your own gets X as it is. Transform X before, or pass module=None."
+        )
+    if given is not None and not isinstance(given, str):
+        raise ValueError(
+            "categorical_features are for the default network: a module of your own gets X as it "
+            "is. Encode categories before, or pass module=None."
+        )
+    return None
+
+
+def check_X_meta(estimator: Any, X_meta: Any, X: Any, table: Table | None) -> Any:
+    """Validate trusted rows against validated training rows X.
+
+    Raises
+    ------
+    ValueError
+        If they are not finite, or differ from X in width, shape, column names or keys.
+    """
+    try:
+        checked = read_X(estimator, X_meta, table, reset=False)
+    except ValueError as error:
+        message = str(error).replace("Input X ", "Input X_meta ").replace("X has", "X_meta has")
+        raise ValueError(
+            f"X_meta must go through the same preprocessing as X. {message}"
+        ) from error
+    if _row_shapes(checked) != _row_shapes(X):
+        raise ValueError(
+            f"Each row of X_meta must have the shape of a row of X, {_row_shapes(X)}, got "
+            f"{_row_shapes(checked)}."
+        )
+    return checked
+
+
+def _forget_columns(estimator: Any) -> None:
+    for name in ("n_features_in_", "feature_names_in_"):
+        vars(estimator).pop(name, None)
+
+
+def _is_dict(X: Any) -> bool:
+    return isinstance(X, dict) and not issparse(X)  # a DOK matrix is both
+
+
+def _row_shapes(X: Any) -> Any:
+    X = X.example if isinstance(X, DatasetRows) else X
+    return {k: v.shape[1:] for k, v in X.items()} if isinstance(X, dict) else X.shape[1:]
+
+
+def _check_dict(X: dict[str, Any], own_module: bool) -> dict[str, Any]:
+    if not own_module:
+        raise ValueError("Input X is a dict: only a module of your own can take one.")
+    if not X:
+        raise ValueError("Input X is an empty dict.")
+    checked = {
+        key: check_array(values, allow_nd=True, ensure_2d=False, input_name=f"X {key!r}")
+        for key, values in X.items()
+    }
+    check_consistent_length(*checked.values())
+    return checked
+
+
+def check_y(y: Any, name: str = "y") -> NDArray[Any]:
+    """Validate labels and return them as a one-dimensional array."""
+    if y is None:
+        raise ValueError(f"{name} is missing: requires y to be passed, but the target y is None.")
+    y = column_or_1d(y, warn=True)
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        raise ValueError(f"Input {name} contains NaN or infinity.")
+    if y.dtype.kind == "O" and any(map(is_missing, y)):
+        raise ValueError(f"Input {name} contains missing labels (None, NaN or NA).")
+    check_classification_targets(y)
+    return y
+
+
+def n_rows(X: Any) -> int:
+    return _num_samples(next(iter(X.values())) if isinstance(X, dict) else X)
+
+
+def encode(y: NDArray[Any], classes: NDArray[Any], name: str) -> NDArray[Any]:
+    """Replace labels by their places in classes.
+
+    Raises
+    ------
+    ValueError
+        If labels are unknown; the message names them.
+    """
+    unknown = np.setdiff1d(y, classes)
+    if unknown.size:
+        advice = (
+            "If a meta-estimator recodes y, mark the trusted rows with meta_mask instead"
+            if name == "y_meta"
+            else "All labels must be known from the first call: see classes of partial_fit"
+        )
+        raise ValueError(
+            f"{name} has labels {unknown.tolist()} that are not among the classes "
+            f"{classes.tolist()}. {advice}."
+        )
+    encoder = LabelEncoder()
+    encoder.classes_ = classes
+    return encoder.transform(y)
+
+
+def check_sample_weight(sample_weight: Any, X: Any) -> NDArray[Any] | None:
+    """Validate weights of rows.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or not finite, or if all are zero.
+    """
+    if sample_weight is None:
+        return None
+    if not np.asarray(sample_weight).any():
+        raise ValueError("sample_weight is zero for all rows: there is nothing to learn from.")
+    rows = np.empty((n_rows(X), 0))
+    return _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
+
+
+def check_lengths(X: Any, y: NDArray[Any], X_name: str, y_name: str) -> None:
+    if n_rows(X) != len(y):
+        raise ValueError(
+            f"{X_name} and {y_name} must have the same length, got {n_rows(X)} rows and {len(y)} "
+            "labels."
+        )

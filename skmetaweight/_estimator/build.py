@@ -1,0 +1,210 @@
+"""From the classifier's parameters to a net, a device and a seeded block."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+from torch import Tensor, nn
+
+from skmetaweight._data.batches import Rows
+from skmetaweight._data.fit_data import FitData
+from skmetaweight._estimator.default_network import default_network_options, set_statistics
+from skmetaweight._tabular.modules import TabularMLP
+from skmetaweight._training.net import ReweightedNet
+from skmetaweight.reweighting import make_reweighter
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """Return the device to use; "auto" takes CUDA, then MPS, then the CPU."""
+    if device != "auto":
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def fresh_or_given(random_state: Any) -> np.random.RandomState:
+    """Return a RandomState that does not touch NumPy's global one."""
+    if random_state is None:
+        return np.random.RandomState(np.random.PCG64())
+    return check_random_state(random_state)
+
+
+@contextmanager
+def seeded(device: torch.device, seed: int) -> Iterator[None]:
+    """Seed torch for a block, and leave its global generators as they were found."""
+    accelerator = None if device.type == "cpu" else torch.get_device_module(device)
+    cpu_state = torch.get_rng_state()
+    device_state = accelerator.get_rng_state(device) if accelerator else None
+    torch.default_generator.manual_seed(seed)
+    try:
+        if accelerator:
+            accelerator.manual_seed(seed)
+        yield
+    finally:
+        torch.set_rng_state(cpu_state)
+        if accelerator:
+            accelerator.set_rng_state(device_state, device)
+
+
+def build_net(
+    estimator: Any, data: FitData, device: torch.device, seed: int, *, constant_lr: bool
+) -> ReweightedNet:
+    """Build and initialise the net that an estimator's parameters describe."""
+    _refuse_compilation(estimator)
+    batch_size = _batch_size(estimator.batch_size, len(data.train.y))
+    n_classes = len(data.classes)
+    options = _net_options(estimator, data, seed)
+    criterion = estimator.criterion
+    if _takes_reduction(criterion):
+        options.setdefault("criterion__reduction", "none")
+    if _can_fuse(estimator.optimizer, device, options):
+        options["optimizer__fused"] = True
+    net = ReweightedNet(
+        options.pop("module"),
+        copy.deepcopy(criterion) if isinstance(criterion, nn.Module) else criterion,
+        reweighter=make_reweighter(estimator.method, **estimator._method_params()),
+        meta_share=estimator.meta_share,
+        meta_batch_size=estimator.meta_batch_size or _meta_batch_size(estimator, batch_size),
+        lr_schedule="constant" if constant_lr else _lr_schedule(estimator.lr_schedule),
+        keep_best=estimator.early_stopping,
+        show_progress=estimator.show_progress,
+        autocast_dtype=_autocast_dtype(estimator.mixed_precision, device),
+        seed=seed,
+        optimizer=estimator.optimizer,
+        lr=estimator.lr,
+        batch_size=batch_size,
+        callbacks=estimator.callbacks,
+        verbose=estimator.verbose,
+        device=device,
+        classes=list(range(n_classes)),
+        **options,
+    )
+    net.initialize()
+    net.build(n_classes)
+    if isinstance(net.module_, TabularMLP) and estimator.module is None:
+        set_statistics(net.module_, data.train, estimator._table.n_numbers)
+    return net
+
+
+def _refuse_compilation(estimator: Any) -> None:
+    if estimator._net_params().get("compile"):
+        raise ValueError(
+            "compile=True cannot be used: a compiled backward pass runs only once, and reweighting "
+            "goes through the training pass several times. Leave compile out."
+        )
+
+
+def _net_options(estimator: Any, data: FitData, seed: int) -> dict[str, Any]:
+    """Return the module and the options that the user gave by prefix, which come first."""
+    module, given = estimator.module, estimator._net_params()
+    if module is None:
+        return default_network_options(data, estimator._table, seed, given)
+    return {"module": copy.deepcopy(module) if isinstance(module, nn.Module) else module, **given}
+
+
+def _takes_reduction(criterion: Any) -> bool:
+    return inspect.isclass(criterion) and "reduction" in inspect.signature(criterion).parameters
+
+
+def _batch_size(batch_size: int | str, n_train: int) -> int:
+    if batch_size == "auto":
+        return 64 if n_train < 1200 else 128 if n_train < 3500 else 256
+    return n_train if batch_size == -1 else int(batch_size)
+
+
+def _lr_schedule(lr_schedule: Any) -> str | tuple[int, ...]:
+    if isinstance(lr_schedule, str):
+        return lr_schedule
+    milestones = np.asarray(lr_schedule)
+    if milestones.ndim != 1 or milestones.dtype.kind not in "iu" or not (milestones > 0).all():
+        raise ValueError(
+            "lr_schedule must be 'cosine', 'constant' or the epochs, from 1, after which the rate "
+            f"is divided by ten; got {lr_schedule!r}."
+        )
+    return tuple(milestones.tolist())
+
+
+def _meta_batch_size(estimator: Any, batch_size: int) -> int:
+    # Rows that share the training pass cost as much as training rows, and few do as well.
+    return min(32, batch_size) if estimator.meta_share else batch_size
+
+
+def _autocast_dtype(mixed_precision: str | None, device: torch.device) -> torch.dtype | None:
+    if mixed_precision is None:
+        return None
+    can_do_it = device.type == "cpu" or (
+        device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    )
+    if not can_do_it:
+        raise ValueError(
+            f"mixed_precision={mixed_precision!r} needs a CPU or a CUDA GPU with bfloat16, got "
+            f"device {str(device)!r}: pass mixed_precision=None, or another device."
+        )
+    return torch.bfloat16
+
+
+def _can_fuse(optimizer: Any, device: torch.device, options: dict[str, Any]) -> bool:
+    """Whether the optimiser has one kernel for its step, and the user chose no other way."""
+    rivals = {"fused", "foreach", "capturable", "differentiable"}
+    return (
+        device.type in ("cpu", "cuda")
+        and "fused" in inspect.signature(optimizer).parameters
+        and not any(f"optimizer__{rival}" in options for rival in rivals)
+    )
+
+
+def check_components(net: ReweightedNet, rows: Rows, n_classes: int) -> None:
+    """Raise if the module, the criterion or the optimiser cannot be used.
+
+    Raises
+    ------
+    ValueError
+        If the module's output is not (n, n_classes), the criterion does not give one loss per
+        row, or the optimiser needs a closure.
+    """
+    closure = inspect.signature(type(net.optimizer_).step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise ValueError(
+            f"{type(net.optimizer_).__name__} needs a closure that evaluates the loss several "
+            "times a step, which would repeat the weighting function's step. Use e.g. AdamW."
+        )
+    batch = rows.take(torch.arange(min(2, len(rows)), device=rows.device))
+    net.module_.eval()
+    with torch.no_grad():
+        y_pred = net.outputs(batch.X)
+        expected = (batch.n_rows, n_classes)
+        if not isinstance(y_pred, Tensor) or tuple(y_pred.shape) != expected:
+            got = tuple(y_pred.shape) if isinstance(y_pred, Tensor) else type(y_pred).__name__
+            raise ValueError(
+                f"The module must return one column per class: expected shape {expected} for "
+                f"{batch.n_rows} rows and {n_classes} classes, got {got}."
+            )
+        losses = net.losses_(y_pred, batch.y)
+    if isinstance(net.criterion_, nn.CrossEntropyLoss) and _are_probabilities(y_pred):
+        warnings.warn(
+            "The module's outputs look like probabilities, but CrossEntropyLoss takes logits "
+            "and applies a softmax of its own. Remove the module's softmax, or pass "
+            "criterion=torch.nn.NLLLoss, which takes probabilities as in skorch.",
+            UserWarning,
+            stacklevel=4,
+        )
+    if tuple(losses.shape) != (batch.n_rows,):
+        raise ValueError(
+            "The criterion must give one loss per row: expected shape "
+            f"({batch.n_rows},), got {tuple(losses.shape)}. Pass the criterion's class, or an "
+            f'instance with reduction="none", not {net.criterion!r}.'
+        )
+
+
+def _are_probabilities(y_pred: Tensor) -> bool:
+    sums = y_pred.sum(dim=-1)
+    return bool((y_pred >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-4)

@@ -1,0 +1,96 @@
+"""What the default network takes from the training rows before it is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import gen_batches
+from torch.nn import functional
+
+from skmetaweight._data.fit_data import FitData
+from skmetaweight._data.validation import LabelledRows, n_rows
+from skmetaweight._tabular.modules import Embeddings, PiecewiseLinear, TabularMLP
+from skmetaweight._tabular.tables import Table
+
+MAX_BINS = 8
+"""Most bins of a column of numbers."""
+
+MAX_ENCODED = 512
+"""Most bins of all columns: a table of many columns gets fewer each, down to none."""
+
+ROWS_FOR_BINS = 10_000
+"""Rows whose quantiles stand for those of all; of a sparse matrix these are made dense."""
+
+ROWS_PER_INPUT = 10
+"""With fewer training rows for each input of the first layer, inputs are dropped at random."""
+
+INPUT_DROPOUT = 0.2
+
+
+def default_network_options(
+    data: FitData, table: Table, seed: int, given: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the given options, and others for a :class:`TabularMLP` that suits the rows."""
+    n_features = data.train.X.shape[1]
+    n_numbers = n_features if table.n_numbers is None else table.n_numbers
+    bin_edges = given.get("module__bin_edges")
+    if bin_edges is None:
+        bin_edges = _bin_edges(data.train, n_numbers, seed)
+    n_inputs = n_features - len(table.cardinalities) + PiecewiseLinear(bin_edges).n_outputs
+    n_inputs += sum(map(Embeddings.width_of, table.cardinalities))
+    is_wide = n_rows(data.train.X) < ROWS_PER_INPUT * n_inputs
+    return {
+        "module": TabularMLP,
+        "module__n_features": n_features,
+        "module__n_classes": len(data.classes),
+        "module__cardinalities": table.cardinalities,
+        "module__bin_edges": bin_edges,
+        "module__input_dropout": INPUT_DROPOUT if is_wide else 0.0,
+        **given,
+    }
+
+
+def _bin_edges(rows: LabelledRows, n_numbers: int, seed: int) -> list[NDArray[Any]]:
+    """Return quantiles of the first columns over the training rows."""
+    n_bins = min(MAX_BINS, MAX_ENCODED // max(1, n_numbers))
+    if not n_numbers or n_bins < 2:
+        return []
+    drawn = np.arange(n_rows(rows.X))
+    if len(drawn) > ROWS_FOR_BINS:
+        drawn = np.sort(np.random.default_rng(seed).choice(drawn, ROWS_FOR_BINS, replace=False))
+    weight = None if rows.sample_weight is None else rows.sample_weight[drawn]
+    X = rows.X[drawn]
+    edges = np.quantile(
+        (X.toarray() if issparse(X) else X)[:, :n_numbers],
+        np.linspace(0, 1, n_bins + 1),
+        axis=0,
+        weights=weight,
+        method="inverted_cdf",
+    )
+    return [np.unique(column) for column in edges.T]
+
+
+def set_statistics(module: TabularMLP, rows: LabelledRows, n_numbers: int | None) -> None:
+    """Standardise the first columns, or all; indicators of missing numbers stay 0 and 1.
+
+    Other columns of zeros and ones are scaled as if both were as frequent.
+    """
+    if n_numbers == 0:
+        return
+    scaler = StandardScaler(with_mean=False)
+    for part in gen_batches(n_rows(rows.X), 65_536):
+        weight = None if rows.sample_weight is None else rows.sample_weight[part]
+        X = rows.X[part] if n_numbers is None else rows.X[part, :n_numbers]
+        scaler.partial_fit(X, sample_weight=weight)
+    mean, variance = torch.as_tensor(scaler.mean_), torch.as_tensor(scaler.var_)
+    # With a variance of one, the ones of a rare category would stand far out.
+    is_indicator = (variance > 0) & torch.isclose(variance, mean * (1 - mean), atol=0)
+    variance = torch.where(is_indicator, 0.25, variance)
+    indicators = (0, len(module.standardize.mean) - len(mean))
+    mean, variance = functional.pad(mean, indicators), functional.pad(variance, indicators, value=1)
+    module.standardize.set_statistics(mean, variance)

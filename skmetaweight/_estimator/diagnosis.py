@@ -1,0 +1,85 @@
+"""What is said of weights that were learned in vain."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+
+from skmetaweight._training.confirmation import SUFFICIENT
+from skmetaweight.reweighting import Uniform
+
+if TYPE_CHECKING:
+    from skmetaweight._data.fit_data import FitData
+
+WARM_UP_EPOCHS = 10
+"""Epochs after which equal weights mean that nothing was learned."""
+
+SUPPRESSED = 0.25
+"""Share of the mean weight below which a whole class hardly counts."""
+
+
+def diagnose(estimator: Any, data: FitData) -> None:
+    """Warn of what the weights of a fitted classifier that learns any say of its data."""
+    if isinstance(estimator.net_.reweighter_, Uniform) or estimator.n_iter_ < WARM_UP_EPOCHS:
+        return
+    if estimator.weight_strength_ < 1:
+        warn_of_unconfirmed_weights(estimator.noise_evidence_, estimator.weight_strength_)
+    if estimator.weight_strength_ == 0:
+        return
+    learned = estimator.sample_weights_[data.train_indices]
+    if warn_of_collapse(estimator.net_.reweighter_.normalizer_ * learned):
+        return
+    warn_of_suppressed_classes(learned, data.train.y, data.classes)
+
+
+def warn_of_collapse(weights: NDArray[Any]) -> bool:
+    """Warn if all weights are near zero, or all equal; return whether they are."""
+    mean, spread = weights.mean(), weights.std()
+    if mean < 1e-3:
+        what = f"all near zero (mean {mean:.2g})"
+    elif spread < 1e-3 * mean:
+        what = f"all equal (standard deviation {spread:.2g} around {mean:.2g})"
+    else:
+        return False
+    warnings.warn(
+        f"The learned weights are {what}: nothing was learned about the rows. Check that the meta "
+        "set is preprocessed as X and large enough, or raise method__meta_lr or max_epochs.",
+        ConvergenceWarning,
+        stacklevel=5,
+    )
+    return True
+
+
+def warn_of_suppressed_classes(
+    weights: NDArray[Any], labels: NDArray[np.int64], classes: NDArray[Any]
+) -> None:
+    """Warn with the names of classes whose rows have hardly any weight, right labels or wrong."""
+    sizes = np.bincount(labels, minlength=len(classes))
+    means = np.bincount(labels, weights, minlength=len(classes)) / np.maximum(sizes, 1)
+    suppressed = (sizes > 0) & (means < SUPPRESSED * weights.mean())
+    if suppressed.any():
+        warnings.warn(
+            f"The rows labelled {classes[suppressed].tolist()} have hardly any weight: their means "
+            f"are {means[suppressed].round(3).tolist()}, that of all rows is {weights.mean():.3g}. "
+            "If these classes are rare rather than mislabelled, check more of their rows, or pass "
+            'class_weight="balanced".',
+            UserWarning,
+            stacklevel=5,
+        )
+
+
+def warn_of_unconfirmed_weights(evidence: float, strength: float) -> None:
+    """Warn that trusted rows show no clear sign of wrong labels, and what was made of it."""
+    warnings.warn(
+        "The trusted rows do not confirm that labels are wrong: before they were trained on, they "
+        f"differed from the training rows by only {evidence:.1f} standard errors "
+        f"(noise_evidence_), where {SUFFICIENT:g} are asked for. The learned weights therefore "
+        f"have {strength:.0%} of their effect (weight_strength_). If you know that labels are "
+        "wrong, check more rows, or pass confirm_weights=False.",
+        UserWarning,
+        stacklevel=5,
+    )

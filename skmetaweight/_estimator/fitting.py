@@ -1,0 +1,140 @@
+"""What ``fit`` does: check what was given, build the net, train it, keep what was learned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from skmetaweight._data.batches import Rows
+from skmetaweight._data.class_weight import meta_class_weight, weigh_by_class
+from skmetaweight._data.fit_data import FitData, GivenData, check_fit_data
+from skmetaweight._estimator.build import (
+    build_net,
+    check_components,
+    fresh_or_given,
+    resolve_device,
+    seeded,
+)
+from skmetaweight._estimator.diagnosis import diagnose
+from skmetaweight._estimator.fitted_state import unchanged_on_error, unfitted_on_error
+from skmetaweight._estimator.label_quality import judge
+from skmetaweight._training.confirmation import FEWEST_EPOCHS, MANY_TRUSTED_ROWS
+from skmetaweight._training.net import ReweightedNet
+from skmetaweight._training.tasks import FitTasks, run_as_task
+from skmetaweight.reweighting import Reweighter
+from skmetaweight.reweighting._weighting import WeightingFunction
+
+
+def run_fit(
+    estimator: Any,
+    given: GivenData,
+    *,
+    resume: bool,
+    classes: Any = None,
+    epochs: int | None = None,
+) -> None:
+    """Fit an estimator to what it was given.
+
+    Parameters
+    ----------
+    estimator : MetaWeightClassifier
+    given : GivenData
+    resume : bool
+        Whether the fit goes on from the last one.
+    classes : array-like of shape (n_classes,), optional
+        As in ``partial_fit``.
+    epochs : int, optional
+        None for the estimator's ``max_epochs``; ``partial_fit`` gives a number.
+    """
+    estimator._validate_params()
+    estimator._check_net_params()
+    random_state = fresh_or_given(estimator.random_state)
+    seed = int(random_state.randint(np.iinfo(np.int32).max))
+    device = resolve_device(estimator.device)
+    n_epochs = epochs or estimator.max_epochs
+    # A fit that goes on draws other dropout masks than the fits before it.
+    with seeded(device, seed + (estimator.net_.n_batches_ if resume else 0)):
+        with unchanged_on_error(estimator):
+            data = check_fit_data(
+                estimator, given, resume=resume, classes=classes, random_state=random_state
+            )
+            net = (
+                estimator.net_
+                if resume
+                else build_net(estimator, data, device, seed, constant_lr=epochs is not None)
+            )
+            rows = net.make_rows(*weigh_by_class(estimator.class_weight, data.classes, data.train))
+            check_components(net, rows, len(data.classes))
+            options = _training_options(estimator, data, net, n_epochs, resume=resume)
+
+        def run(tasks: FitTasks) -> None:
+            net.train(rows, net.make_rows(*data.meta), n_epochs, tasks=tasks, **options)
+            _keep_results(estimator, net, data, rows)
+
+        with unfitted_on_error(estimator):
+            if epochs is None:
+                run_as_task(run, estimator, data.classes, n_epochs, given)
+            else:
+                run(FitTasks())
+            diagnose(estimator, data)
+
+
+def _training_options(
+    estimator: Any, data: FitData, net: ReweightedNet, n_epochs: int, *, resume: bool
+) -> dict[str, Any]:
+    """Return what the training loop is told of the objective."""
+    return {
+        "meta_class_weight": meta_class_weight(estimator.class_weight, data.classes, data.meta),
+        "meta_robustness": _meta_robustness(estimator, data),
+        "bound_grows": data.meta_is_trusted,
+        "confirm": not resume and _confirms(estimator, data, net.reweighter_, n_epochs),
+    }
+
+
+def _meta_robustness(estimator: Any, data: FitData) -> float:
+    if estimator.robust_meta_loss != "auto":
+        return data.meta_robustness if estimator.robust_meta_loss else 0.0
+    can_mislead = estimator.meta_share > 0 or not data.meta_is_trusted
+    return data.meta_robustness if can_mislead and not data.is_imbalanced else 0.0
+
+
+def _confirms(estimator: Any, data: FitData, reweighter: Reweighter, n_epochs: int) -> bool:
+    needed = {
+        "a method with an alignment memory": reweighter.normalize and reweighter.memory,
+        "trusted rows": data.meta_is_trusted,
+        f"max_epochs of at least {FEWEST_EPOCHS}": n_epochs >= FEWEST_EPOCHS,
+    }
+    lacking = [what for what, is_given in needed.items() if not is_given]
+    if estimator.confirm_weights == "auto":
+        pays = len(data.meta.y) < MANY_TRUSTED_ROWS and not data.is_imbalanced
+        return not lacking and estimator.meta_share > 0 and pays
+    if estimator.confirm_weights and lacking:
+        raise ValueError(f"confirm_weights=True needs {' and '.join(lacking)}.")
+    return bool(estimator.confirm_weights)
+
+
+def _keep_results(estimator: Any, net: ReweightedNet, data: FitData, rows: Rows) -> None:
+    """Give the estimator its fitted attributes."""
+    judged = net.evaluate(rows)
+    evaluation = net.evaluation(rows, judged.losses, is_training_set=True)
+    reweighter = net.reweighter_
+    weights = reweighter.calibrate(evaluation)
+    try:
+        function = reweighter.weighting_function(evaluation, data.classes)
+        if isinstance(function, WeightingFunction):
+            function.remember_epochs(net.snapshots_)
+        estimator._weighting_function = function
+    except AttributeError as error:
+        estimator._weighting_function = str(error)
+    estimator.classes_ = data.classes
+    estimator.net_ = net
+    estimator.history_ = net.history
+    estimator.n_iter_ = len(net.history)
+    estimator.best_epoch_ = net.best_epoch_
+    estimator.noise_evidence_ = net.noise_evidence_
+    estimator.weight_strength_ = reweighter.strength_
+    estimator.meta_indices_ = data.meta_indices
+    estimator.sample_weights_ = np.ones(len(data.train_indices) + len(data.meta_indices))
+    estimator.sample_weights_[data.train_indices] = weights.cpu().numpy()
+    estimator._label_quality = judge(net, data, judged, estimator.sample_weights_)

@@ -1,0 +1,101 @@
+"""What the fitted classifier makes of each given label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from skmetaweight._data.fit_data import FitData
+    from skmetaweight._training.net import ReweightedNet
+    from skmetaweight._training.rows_net import Judgement
+
+
+@dataclass(frozen=True)
+class LabelQuality:
+    """The given labels of the rows of a fit, and what the classifier says of them.
+
+    Attributes
+    ----------
+    classes : ndarray of shape (n_classes,)
+    given, predicted : ndarray of int of shape (n_samples,)
+        Encoded labels.
+    p_given : ndarray of shape (n_samples,)
+        Probability of the given label.
+    weights : ndarray of shape (n_samples,)
+        Learned weights.
+    trusted : ndarray of bool of shape (n_samples,)
+    """
+
+    classes: NDArray[Any]
+    given: NDArray[np.int32]
+    predicted: NDArray[np.int32]
+    p_given: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    trusted: NDArray[np.bool_]
+
+    @property
+    def relative_weights(self) -> NDArray[np.float64]:
+        """Weights over their mean, trusted rows left aside."""
+        mean = self.weights[~self.trusted].mean()
+        return self.weights / max(mean, np.finfo(float).tiny)
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """Probability of the given label, lowered by a weight below the mean; 1 if trusted."""
+        quality = self.p_given * np.minimum(self.relative_weights, 1)
+        return np.where(self.trusted, 1.0, quality)
+
+    @property
+    def is_issue(self) -> NDArray[np.bool_]:
+        """Whether prediction and weight, not above the mean, both speak against the label."""
+        return (self.predicted != self.given) & (self.relative_weights <= 1) & ~self.trusted
+
+    @property
+    def noise_estimate(self) -> float:
+        """Share of the labels that are not trusted which are issues."""
+        return float(self.is_issue[~self.trusted].mean())
+
+    def issues(self) -> NDArray[np.intp]:
+        """Return the places of the issues, the lowest quality first."""
+        order = np.argsort(self.scores, kind="stable")
+        return order[self.is_issue[order]]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Tabulate with cleanlab's column names."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "is_label_issue": self.is_issue,
+                "label_quality": self.scores,
+                "given_label": self.classes[self.given],
+                "predicted_label": self.classes[self.predicted],
+                "p_given_label": self.p_given,
+                "sample_weight": self.weights,
+            }
+        )
+
+
+def judge(
+    net: ReweightedNet, data: FitData, judged: Judgement, weights: NDArray[Any]
+) -> LabelQuality:
+    """Gather what the fitted net says of the labels of the rows of X, whose weights are given."""
+    n_rows = len(weights)
+    given, predicted = (np.empty(n_rows, dtype=np.int32) for _ in range(2))
+    p_given = np.empty(n_rows)
+    parts = [(data.train, judged, data.train_indices)]
+    if len(data.meta_indices):  # else the trusted rows are no rows of X
+        parts.append((data.meta, net.evaluate(net.meta_rows_), data.meta_indices))
+    for rows, seen, places in parts:
+        given[places] = rows.y
+        predicted[places] = seen.predicted.cpu().numpy()
+        p_given[places] = seen.p_given.cpu().numpy()
+    trusted = np.zeros(n_rows, dtype=bool)
+    trusted[data.meta_indices] = True
+    return LabelQuality(data.classes, given, predicted, p_given, weights, trusted)

@@ -1,0 +1,32 @@
+"""A bar on the screen over the epochs of a training that takes a while."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skorch.callbacks import Callback
+from tqdm.auto import tqdm
+
+BAR_DELAY = 2.0
+"""Seconds of training after which a bar is worth showing."""
+
+
+class EpochBar(Callback):
+    """Shows a bar over the epochs of a training that takes a while."""
+
+    def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Begin at nothing."""
+        n_epochs = net.schedule_.epochs
+        self.bar_ = tqdm(total=n_epochs, unit="epoch", delay=BAR_DELAY, leave=False)
+
+    def on_epoch_end(
+        self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
+    ) -> None:
+        """Go on by an epoch, and tell its meta loss."""
+        self.bar_.set_postfix(meta_loss=f"{net.history[-1, 'meta_loss']:.3f}", refresh=False)
+        self.bar_.update()
+
+    def on_train_end(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Take the bar away."""
+        self.bar_.close()
+        del self.bar_

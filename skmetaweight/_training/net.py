@@ -1,0 +1,347 @@
+"""The skorch network whose train step asks a reweighter for gradients."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from skorch.callbacks import Callback, EarlyStopping, EpochTimer, LRScheduler, PrintLog
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from skmetaweight._bilevel.last_layer import find_head
+from skmetaweight._bilevel.objective import Batch, Objective, Stage
+from skmetaweight._data.batches import RowBatches, Rows, as_batch
+from skmetaweight._data.meta_set import MetaBatches
+from skmetaweight._training.best_epoch import BestEpoch
+from skmetaweight._training.confirmation import Confirmation, strength_of
+from skmetaweight._training.epoch import EpochLog
+from skmetaweight._training.epoch_bar import EpochBar
+from skmetaweight._training.rows_net import EVALUATION_ROWS, RowsNet
+from skmetaweight._training.schedule import Schedule
+from skmetaweight._training.tasks import FitTasks, StopFit
+from skmetaweight.reweighting import Evaluation, Reweighter, StepResult
+from skmetaweight.reweighting._weighting import WeightingFunction
+
+SMALLEST_PROGRESS = 1e-6
+"""Stands for none, by which a bounded loss cannot be divided."""
+
+
+class NonFiniteLossError(ValueError):
+    """The training loss or the meta loss became NaN or infinite."""
+
+
+class ReweightedNet(RowsNet):
+    """A skorch classifier that is trained through a :class:`Reweighter`.
+
+    The meta set takes the place of skorch's validation set: callbacks that score or monitor it see
+    trusted rows, and ``valid_loss`` is another name of ``meta_loss``.
+
+    Parameters
+    ----------
+    reweighter : Reweighter
+        Not a module of skorch's: its own optimiser steps what it learns.
+    meta_share, meta_batch_size, lr_schedule, show_progress
+        As in :class:`MetaWeightClassifier`.
+    keep_best : bool
+        Whether the epoch with the lowest meta loss is put back at the end.
+    seed : int
+        Seeds the order of the rows and of the meta batches.
+    **kwargs
+        As in :class:`RowsNet` and skorch's NeuralNetClassifier.
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        criterion: Any,
+        *,
+        reweighter: Reweighter,
+        meta_share: float,
+        meta_batch_size: int,
+        lr_schedule: str | Sequence[int],
+        keep_best: bool,
+        show_progress: bool,
+        seed: int,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(module, criterion, **kwargs, train_split=None)
+        self.reweighter = reweighter
+        self.meta_share = meta_share
+        self.meta_batch_size = meta_batch_size
+        self.lr_schedule = lr_schedule
+        self.keep_best = keep_best
+        self.show_progress = show_progress
+        self.seed = seed
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Callback]]:
+        log = PrintLog(keys_ignored=["valid_loss", "learning_rate", "weight_change"])
+        callbacks: list[tuple[str, Callback]] = [("epoch_timer", EpochTimer()), ("print_log", log)]
+        return [*callbacks, ("epoch_bar", EpochBar())] if self.show_progress else callbacks
+
+    # Set up ------------------------------------------------------------------------------------
+
+    def build(self, n_classes: int) -> None:
+        """Create the reweighter's learned state, once the module exists."""
+        self.reweighter_ = copy.deepcopy(self.reweighter)
+        self.reweighter_.build(n_classes, self.parameter)
+        self.n_batches_ = 0
+        self.diagnostics_: set[str] = set()
+        self.noise_evidence_ = math.nan
+        self.snapshots_: list[WeightingFunction | None] = []
+        own = ["reweighter_", "objective_", "meta_rows_"]
+        self.cuda_dependent_attributes_ = [*self.cuda_dependent_attributes_, *own]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the attributes as they are, or skorch's portable form if they are on a GPU.
+
+        The latter pickles on its own, which cloudpickle's classes of a notebook do not survive.
+        Of a Dataset, only the trusted rows go along.
+        """
+        net = object.__new__(type(self))
+        vars(net).update(vars(self))
+        if hasattr(self, "meta_rows_"):
+            vars(net)["meta_rows_"] = self.meta_rows_.in_memory()
+        on_cpu = torch.device(self.device).type == "cpu"
+        return vars(net) if on_cpu else RowsNet.__getstate__(net)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "__cuda_dependent_attributes__" in state:
+            super().__setstate__(state)
+        else:
+            self.__dict__.update(state)
+
+    # Training ----------------------------------------------------------------------------------
+
+    def train(
+        self,
+        rows: Rows,
+        meta_rows: Rows,
+        epochs: int,
+        meta_class_weight: NDArray[Any] | None,
+        tasks: FitTasks,
+        *,
+        meta_robustness: float,
+        bound_grows: bool,
+        confirm: bool,
+    ) -> ReweightedNet:
+        """Train for some epochs; then put back the epoch with the lowest meta loss.
+
+        Trusted rows are withheld from the training loss at first if they are to confirm weights.
+        """
+        head = find_head(self.module_.eval(), rows.take(torch.arange(2, device=rows.device)).X)
+        weight = None if meta_class_weight is None else self.parameter.new_tensor(meta_class_weight)
+        progress = self.parameter.new_full((), SMALLEST_PROGRESS if bound_grows else 1.0)
+        self.stage_ = Stage(0.0 if confirm else self.meta_share, progress)
+        self.objective_ = Objective(
+            self.losses_,
+            self.meta_share,
+            weight,
+            meta_robustness,
+            self.stage_,
+            head,
+            self.autocast_dtype,
+        )
+        self.reweighter_.bind(self.objective_, len(rows))
+        self.meta_rows_ = meta_rows
+        self.generator_ = torch.Generator().manual_seed(self.seed + self.n_batches_)
+        self.meta_batches_ = MetaBatches(meta_rows, self.meta_batch_size, self.generator_)
+        self.confirmation_ = (
+            Confirmation(rows, meta_rows, epochs, self.generator_) if confirm else None
+        )
+        self.best_ = BestEpoch(keep=self.keep_best)
+        self.schedule_ = self._schedule(epochs)
+        self.log_ = EpochLog(len(rows), self.diagnostics_)
+        self.tasks_ = tasks
+        self.notify("on_train_begin", X=rows, y=rows.y)
+        try:
+            self.fit_loop(rows, epochs=epochs)
+        except StopFit:
+            pass
+        except KeyboardInterrupt:
+            if not self._stopped_early():
+                raise
+        self.best_epoch_ = self.best_.epoch
+        self.best_.put_back(self.module_, self.reweighter_)
+        self.notify("on_train_end", X=rows, y=rows.y)
+        self.module_.eval()
+        del self.best_, self.schedule_, self.meta_batches_, self.generator_, self.log_, self.tasks_
+        del self.stage_, self.confirmation_
+        return self
+
+    def _schedule(self, epochs: int) -> Schedule:
+        """Schedule the learning rate, unless a callback does."""
+        has_callback = any(isinstance(callback, LRScheduler) for _, callback in self.callbacks_)
+        kind = "constant" if has_callback else self.lr_schedule
+        return Schedule(kind, epochs, self.optimizer_)
+
+    def _stopped_early(self) -> bool:
+        """Whether an EarlyStopping interrupted the fit: it does so as a user does."""
+        return any(
+            isinstance(callback, EarlyStopping) and callback.misses_ == callback.patience
+            for _, callback in self.callbacks_
+        )
+
+    def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
+        """Return the training rows and the trusted rows."""
+        return X, self.meta_rows_
+
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
+        """Slice rows by index; a loader of the user's own is used as it is."""
+        iterator: Any = self.iterator_train if training else self.iterator_valid
+        options = self.get_params_for("iterator_train" if training else "iterator_valid")
+        is_plain = iterator is DataLoader
+        in_tensors = is_plain and isinstance(dataset, Rows) and not options.keys() - {"shuffle"}
+        if training:
+            self.batching_ = "tensors" if in_tensors else "loader"
+        size = len(dataset) if self.batch_size == -1 else self.batch_size
+        if in_tensors:
+            shuffle = training and options.get("shuffle", True)
+            return RowBatches(dataset, size, self.generator_, shuffle=shuffle)
+        if training and is_plain and not options.keys() & {"sampler", "batch_sampler"}:
+            options.setdefault("shuffle", True)  # skorch's default is the order of the rows
+        if "batch_sampler" not in options:
+            options.setdefault("batch_size", size)
+        return iterator(dataset.for_loader() if isinstance(dataset, Rows) else dataset, **options)
+
+    def run_single_epoch(
+        self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any
+    ) -> None:
+        """Train for one epoch, or evaluate the meta set; the history is written once."""
+        hooked = self._has_batch_hooks()
+        if not training:
+            self._record_meta_loss()
+            if hooked:
+                self._show_meta_batches()
+            return
+        self.module_.train()
+        self.criterion_.train()
+        log = self.log_
+        log.begin()
+        for raw in iterator:
+            batch = as_batch(raw, self.parameter.device)
+            if hooked:
+                self.notify("on_batch_begin", batch=(batch.X, batch.y), training=True)
+            result = self.train_step(batch)
+            if hooked:
+                self._record_batch("train", batch, result.loss, result.y_pred)
+            log.add(result, batch)
+        if not hooked:
+            log.write_batches(self.history)
+        self._check_finite("training loss", log.write_epoch(self.history))
+        self.snapshots_.append(log.snapshot(self.reweighter_))
+        for i, group in enumerate(self.optimizer_.param_groups):
+            self.history.record(f"learning_rate_{i}" if i else "learning_rate", float(group["lr"]))
+
+    def train_step(self, batch: Batch, **fit_params: Any) -> StepResult:
+        """Let the reweighter fill the gradients, then step the parameters."""
+        update = self.n_batches_ % self.reweighter_.meta_interval_ == 0
+        self.n_batches_ += 1
+        self.optimizer_.zero_grad(set_to_none=True)
+        lr = float(self.optimizer_.param_groups[0]["lr"])
+        result = self.reweighter_.step(
+            self.module_, batch, next(self.meta_batches_), lr, update=update
+        )
+        if self._has_hook("on_grad_computed"):
+            named = list(self.get_all_learnable_params())
+            pair = (batch.X, batch.y)
+            self.notify("on_grad_computed", named_parameters=named, batch=pair, training=True)
+        self.optimizer_.step()
+        return result
+
+    def on_epoch_begin(
+        self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
+    ) -> None:
+        """Start a row of the history and set the learning rate of the epoch."""
+        super().on_epoch_begin(net, dataset_train, dataset_valid, **kwargs)
+        self.stage_.progress.clamp_(min=self.schedule_.progress)
+        self.schedule_.step()
+        self.tasks_.begin_epoch()
+
+    def on_epoch_end(
+        self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
+    ) -> None:
+        """Tell scikit-learn's callbacks; those of skorch come next."""
+        super().on_epoch_end(net, dataset_train, dataset_valid, **kwargs)
+        self.tasks_.end_epoch(self)
+
+    # History -----------------------------------------------------------------------------------
+
+    def _has_hook(self, name: str) -> bool:
+        return any(
+            getattr(type(callback), name) is not getattr(Callback, name)
+            for _, callback in self.callbacks_
+        )
+
+    def _has_batch_hooks(self) -> bool:
+        return self._has_hook("on_batch_begin") or self._has_hook("on_batch_end")
+
+    def _record_batch(self, prefix: str, batch: Batch, loss: Tensor, y_pred: Tensor) -> None:
+        self.history.record_batch(f"{prefix}_loss", loss.item())
+        self.history.record_batch(f"{prefix}_batch_size", batch.n_rows)
+        pair, training = (batch.X, batch.y), prefix == "train"
+        self.notify("on_batch_end", batch=pair, training=training, loss=loss, y_pred=y_pred)
+
+    @torch.no_grad()
+    def _show_meta_batches(self) -> None:
+        """Pass the meta set to the batch hooks, as skorch does with its validation set."""
+        for batch in self.meta_rows_.chunks(EVALUATION_ROWS):
+            self.notify("on_batch_begin", batch=(batch.X, batch.y), training=False)
+            y_pred = self.outputs(batch.X)
+            loss = self.objective_.meta_loss(self.losses_(y_pred, batch.y), batch.y)
+            self._record_batch("valid", batch, loss, y_pred)
+
+    def _check_finite(self, name: str, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise NonFiniteLossError(
+                f"The {name} became {loss} in epoch {len(self.history)} with "
+                f"lr={self.optimizer_.param_groups[0]['lr']:g}. Lower lr, and check X for values "
+                "that are very large."
+            )
+
+    def _record_meta_loss(self) -> None:
+        losses = self.evaluate(self.meta_rows_).losses
+        meta_loss = self.objective_.meta_loss(losses, self.meta_rows_.y).item()
+        self._check_finite("meta loss", meta_loss)
+        self._confirm()
+        is_best = self.best_.compare(len(self.history), meta_loss, self.module_, self.reweighter_)
+        for name in ("meta_loss", "valid_loss"):
+            self.history.record(name, meta_loss)
+            self.history.record(f"{name}_best", is_best)
+
+    def _confirm(self) -> None:
+        """Let withheld trusted rows take part once they have told how far weights may count."""
+        confirmation = self.confirmation_
+        if confirmation is None:
+            return
+        confirmation.compare(self.objective_, self.module_.eval())
+        if confirmation.is_settled(len(self.history)):
+            self.noise_evidence_ = confirmation.evidence
+            self.reweighter_.strength_ = strength_of(confirmation.evidence)
+            self.stage_.share = self.meta_share
+            self.confirmation_ = None
+
+    # Evaluation --------------------------------------------------------------------------------
+
+    def evaluation(self, rows: Rows, losses: Tensor, *, is_training_set: bool) -> Evaluation:
+        """Describe labelled rows, with their losses, to the reweighter."""
+        index = torch.arange(len(rows), device=losses.device) if is_training_set else None
+        return Evaluation(losses, rows.y, index, lambda: self._alignments(rows))
+
+    def _alignments(self, rows: Rows) -> Tensor:
+        """Alignments of rows with the whole meta set, in evaluation mode."""
+        self.module_.eval()
+        everything = torch.arange(len(self.meta_rows_), device=rows.device)
+        meta_batch = self.meta_rows_.take(everything)
+        objective = replace(self.objective_, meta_share=0.0)
+        parts = []
+        for batch in rows.chunks(EVALUATION_ROWS):
+            forward = objective.training_pass(self.module_, batch, meta_batch)
+            parts.append(self.reweighter_.align(self.module_, forward, meta_batch)[0])
+        return torch.cat(parts)

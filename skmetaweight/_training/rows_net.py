@@ -1,0 +1,123 @@
+"""A skorch classifier of rows that live on the device: it places, runs and judges them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from skorch import NeuralNetClassifier
+from skorch.utils import to_tensor
+from torch import Tensor, nn
+
+from skmetaweight._bilevel.forward import outputs_of
+from skmetaweight._bilevel.objective import Batch
+from skmetaweight._data.batches import Rows
+from skmetaweight._data.dataset_rows import DatasetRows
+
+EVALUATION_ROWS = 1024
+"""Most rows in a forward pass that keeps no graph."""
+
+
+class SkorchLosses(nn.Module):
+    """Per-sample losses with skorch's convention that NLLLoss takes probabilities."""
+
+    def __init__(self, criterion: nn.Module) -> None:
+        super().__init__()
+        self.criterion = criterion
+
+    def forward(self, y_pred: Tensor, y: Tensor) -> Tensor:
+        if isinstance(self.criterion, nn.NLLLoss):
+            y_pred = torch.log(y_pred + torch.finfo(y_pred.dtype).eps)
+        return self.criterion(y_pred, y)
+
+
+class Judgement(NamedTuple):
+    """What the fitted classifier makes of labelled rows; each of shape (n,)."""
+
+    losses: Tensor
+    predicted: Tensor
+    p_given: Tensor
+
+
+class RowsNet(NeuralNetClassifier):
+    """A skorch classifier that works on :class:`Rows`, all of them validated.
+
+    Parameters
+    ----------
+    autocast_dtype : torch.dtype or None
+        As in :func:`outputs_of`, for all passes.
+    """
+
+    def __init__(
+        self, module: Any, criterion: Any, *, autocast_dtype: torch.dtype | None, **kwargs: Any
+    ) -> None:
+        super().__init__(module, criterion=criterion, **kwargs)  # pyright: ignore[reportArgumentType]
+        self.autocast_dtype = autocast_dtype
+
+    def check_data(self, X: Any, y: Any = None) -> None:
+        """Accept anything: the classifier has validated it."""
+
+    @property
+    def parameter(self) -> Tensor:
+        """One parameter of the module, for its device and dtype."""
+        return next(self.module_.parameters())
+
+    def make_rows(self, X: Any, y: Any, sample_weight: Any = None) -> Rows:
+        """Place rows where the module is, in its dtype."""
+        embeds = any(isinstance(m, (nn.Embedding, nn.EmbeddingBag)) for m in self.module_.modules())
+        example = X.example if isinstance(X, DatasetRows) else X
+        is_table = not isinstance(example, dict) and np.ndim(example) == 2
+        return Rows(
+            X,
+            y,
+            sample_weight,
+            device=self.parameter.device,
+            dtype=self.parameter.dtype,
+            cast_integers=is_table and not embeds,
+        )
+
+    @property
+    def losses_(self) -> nn.Module:
+        return SkorchLosses(self.criterion_)
+
+    @torch.no_grad()
+    def evaluate(self, rows: Rows) -> Judgement:
+        """Judge labelled rows in evaluation mode, in one pass over them."""
+        self.module_.eval()
+        to_probabilities = self._get_predict_nonlinearity()
+        parts = []
+        for batch in rows.chunks(EVALUATION_ROWS):
+            outputs = self.outputs(batch.X)
+            probabilities = to_probabilities(outputs.double())
+            p_given = probabilities.gather(1, batch.y[:, None]).squeeze(1)
+            losses = self.losses_(outputs, batch.y)
+            parts.append((losses, probabilities.argmax(dim=1), p_given))
+        return Judgement(*map(torch.cat, zip(*parts, strict=True)))
+
+    @torch.no_grad()
+    def probabilities(self, rows: Rows) -> np.ndarray:
+        """Return class probabilities of shape (n, n_classes), in float64."""
+        self.module_.eval()
+        to_probabilities = self._get_predict_nonlinearity()
+        chunks = rows.chunks(max(self.batch_size, EVALUATION_ROWS))
+        parts = [to_probabilities(self.outputs(batch.X).cpu().double()) for batch in chunks]
+        return torch.cat(parts).numpy()
+
+    def _get_predict_nonlinearity(self) -> Any:
+        """Take outputs as logits, except those of NLLLoss, which skorch takes as probabilities."""
+        if self.predict_nonlinearity != "auto":
+            return super()._get_predict_nonlinearity()
+        is_nll = isinstance(self.criterion_, nn.NLLLoss)
+        return nn.Identity() if is_nll else nn.Softmax(dim=-1)
+
+    def evaluation_step(self, batch: Any, training: bool = False) -> Any:
+        """Run the module on a batch of any loader."""
+        with torch.set_grad_enabled(training):
+            self._set_training(training)
+            X = batch.X if isinstance(batch, Batch) else to_tensor(batch[0], self.device)
+            return self.outputs(X)
+
+    def outputs(self, X: Any) -> Tensor:
+        """Run the module on the X of a batch."""
+        return outputs_of(self.module_, X, self.autocast_dtype)

@@ -1,0 +1,312 @@
+"""A torch Dataset as X is the same as the arrays that its items come from."""
+
+import copy
+import pickle
+from collections import UserDict
+from collections.abc import Callable
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import pytest
+import torch
+from sklearn.model_selection import cross_val_score
+from skorch.helper import SliceDataset
+from torch import nn
+from torch.utils.data import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset
+
+from skmetaweight import MetaWeightClassifier
+from tests.conftest import Data, Linear, quick
+
+NAMES = np.array(["ant", "bee", "cow"])
+
+
+class Items(Dataset):
+    """Map-style; counts how often each item was read."""
+
+    def __init__(self, values: Any) -> None:
+        self.values = list(values)
+        self.reads = np.zeros(len(self.values), dtype=int)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, i: int) -> Any:
+        self.reads[i] += 1
+        return self.values[i]
+
+
+class ReadsMany(Items):
+    """Has torch's protocol for reading many items at once."""
+
+    def __getitems__(self, index: list[int]) -> list[Any]:
+        return [self.values[i] for i in index]
+
+
+class Stream(IterableDataset):
+    def __iter__(self) -> Any:
+        return iter([torch.zeros(4)])
+
+
+class Endless(Dataset):
+    def __getitem__(self, i: int) -> torch.Tensor:
+        return torch.zeros(4)
+
+
+class NamedInput(Linear):
+    def forward(self, numbers: torch.Tensor) -> torch.Tensor:
+        return self.linear(numbers)
+
+
+def pairs(X: Any, y: Any) -> Items:
+    return Items(zip(X, y, strict=True))
+
+
+def results(clf: MetaWeightClassifier, X: Any, y: Any) -> list[np.ndarray]:
+    return [
+        clf.predict_proba(X),
+        clf.predict(X),
+        clf.sample_weights_,
+        clf.meta_indices_,
+        clf.compute_sample_weight(X, y),
+        np.array(clf.score(X, y)),
+        np.array(clf.history_[:, ("train_loss", "meta_loss", "mean_weight")]),
+        clf.label_quality()["label_quality"].to_numpy(),
+    ]
+
+
+def assert_same(found: list[np.ndarray], expected: list[np.ndarray]) -> None:
+    for one, two in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+# ------------------------------------------------------------------ the same as arrays
+
+KINDS: dict[str, Callable[[Data], Any]] = {
+    "arrays": lambda data: Items(data.X),
+    "float64": lambda data: Items(data.X.astype(np.float64)),
+    "tensors": lambda data: Items(torch.as_tensor(data.X)),
+    "pairs": lambda data: pairs(data.X, data.y),
+    "tuples of one": lambda data: TensorDataset(torch.as_tensor(data.X)),
+    "many at once": lambda data: ReadsMany(data.X),
+    "two halves": lambda data: ConcatDataset([Items(data.X[:50]), Items(data.X[50:])]),
+}
+
+
+@pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
+def test_fit_is_that_of_the_array(make: Callable[[Data], Any], data: Data) -> None:
+    by_array, by_dataset = quick(module=Linear), quick(module=Linear)
+    by_array.fit(data.X, data.y, meta_mask=data.mask)
+    X = make(data)
+    by_dataset.fit(X, data.y, meta_mask=data.mask)
+    assert by_dataset.net_.batching_ == "tensors"
+    assert_same(results(by_dataset, X, data.y), results(by_array, data.X, data.y))
+    np.testing.assert_array_equal(by_dataset.predict_proba(data.X), by_array.predict_proba(X))
+
+
+def test_every_method_and_source_of_trusted_rows(method: str, data: Data) -> None:
+    weight = np.linspace(0.5, 2, 96)
+    options = {
+        "module": Linear,
+        "method": method,
+        **({"method__memory": 0} if method == "l2rw" else {}),
+    }
+    for trusted, arrays in (
+        ({"meta_mask": data.mask}, {"meta_mask": data.mask}),
+        (
+            {"X_meta": pairs(data.X_meta, data.y_meta)},
+            {"X_meta": data.X_meta, "y_meta": data.y_meta},
+        ),
+    ):
+        by_array = quick(**options).fit(data.X, data.y, sample_weight=weight, **arrays)
+        X = pairs(data.X, data.y)
+        by_dataset = quick(**options).fit(X, sample_weight=weight, **trusted)
+        assert_same(results(by_dataset, X, None), results(by_array, data.X, data.y))
+        by_array.partial_fit(data.X, data.y, **arrays)
+        by_dataset.partial_fit(X, **trusted)
+        assert_same(results(by_dataset, X, None), results(by_array, data.X, data.y))
+
+
+@pytest.mark.filterwarnings("ignore:No trusted rows were given:UserWarning")
+def test_split_off_rows(data: Data) -> None:
+    by_array = quick(module=Linear, meta_size=0.3).fit(data.X, data.y)
+    by_dataset = quick(module=Linear, meta_size=0.3).fit(Items(data.X), data.y)
+    assert_same(results(by_dataset, Items(data.X), data.y), results(by_array, data.X, data.y))
+
+
+@pytest.mark.parametrize("array", ["X", "X_meta"])
+def test_one_of_both_sets_is_an_array(array: str, data: Data) -> None:
+    given = {"X": pairs(data.X, data.y), "X_meta": pairs(data.X_meta, data.y_meta)}
+    labels = {"y" if array == "X" else "y_meta": data.y if array == "X" else data.y_meta}
+    given[array] = data.X if array == "X" else data.X_meta
+    clf = quick(module=Linear).fit(**given, **labels)
+    expected = quick(module=Linear).fit(data.X, data.y, X_meta=data.X_meta, y_meta=data.y_meta)
+    assert_same(results(clf, data.X, data.y), results(expected, data.X, data.y))
+
+
+@pytest.mark.parametrize("mapping", [dict, UserDict])
+def test_dicts(mapping: Any, data: Data) -> None:
+    X = Items([mapping(numbers=row) for row in data.X])
+    arrays = {"numbers": data.X}
+    by_array = quick(module=NamedInput).fit(arrays, data.y, meta_mask=data.mask)
+    by_dataset = quick(module=NamedInput).fit(X, data.y, meta_mask=data.mask)
+    assert_same(results(by_dataset, X, data.y), results(by_array, arrays, data.y))
+
+
+def test_integers_are_cast_for_tables_and_kept_for_embeddings(data: Data) -> None:
+    X = data.X.astype(int)
+    by_array = quick(module=Linear).fit(X, data.y, meta_mask=data.mask)
+    by_dataset = quick(module=Linear).fit(Items(X), data.y, meta_mask=data.mask)
+    assert_same(results(by_dataset, Items(X), data.y), results(by_array, X, data.y))
+
+    codes = np.arange(96 * 4).reshape(96, 4) % 7
+    module = nn.Sequential(nn.Embedding(7, 3), nn.Flatten(), nn.Linear(12, 3))
+    by_array = quick(module=module).fit(codes, data.y, meta_mask=data.mask)
+    by_dataset = quick(module=module).fit(Items(codes), data.y, meta_mask=data.mask)
+    assert_same(results(by_dataset, Items(codes), data.y), results(by_array, codes, data.y))
+
+
+# ------------------------------------------------------------------ labels
+
+
+@pytest.mark.parametrize("labels", [int, torch.tensor, NAMES.__getitem__, np.int64])
+def test_labels_come_from_the_items_or_from_y(labels: Any, data: Data) -> None:
+    X = pairs(data.X, [labels(label) for label in data.y])
+    clf = quick(module=Linear).fit(X, meta_mask=data.mask)
+    expected = quick(module=Linear).fit(data.X, data.y, meta_mask=data.mask)
+    np.testing.assert_array_equal(clf.sample_weights_, expected.sample_weights_)
+    assert clf.score(X) == expected.score(data.X, data.y)
+    wrong = pairs(data.X, np.zeros(96))
+    clf = quick(module=Linear).fit(wrong, data.y, meta_mask=data.mask)
+    np.testing.assert_array_equal(clf.sample_weights_, expected.sample_weights_)
+
+
+def test_labels_are_read_once(data: Data) -> None:
+    with_labels, without = pairs(data.X, data.y), pairs(data.X, data.y)
+    quick(module=Linear).fit(with_labels, meta_mask=data.mask)
+    quick(module=Linear).fit(without, data.y, meta_mask=data.mask)
+    np.testing.assert_array_equal(with_labels.reads, without.reads + 1)
+
+
+def test_weights_are_in_the_order_of_the_items(data: Data) -> None:
+    order = np.random.default_rng(0).permutation(96)
+    clf = quick(module=Linear, max_epochs=5).fit(pairs(data.X, data.y), meta_mask=data.mask)
+    np.testing.assert_array_equal(clf.sample_weights_[data.mask], 1)
+    np.testing.assert_array_equal(clf.meta_indices_, np.flatnonzero(data.mask))
+    X = Subset(pairs(data.X, data.y), order.tolist())
+    moved = clf.compute_sample_weight(X)
+    np.testing.assert_allclose(moved, clf.compute_sample_weight(data.X, data.y)[order], rtol=1e-5)
+
+
+# ------------------------------------------------------------------ loaders
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_batches_through_a_loader(num_workers: int, data: Data) -> None:
+    options = {"module": Linear, "iterator_train__shuffle": False}
+    by_loader = quick(**options, iterator_train__num_workers=num_workers)
+    X = pairs(data.X, data.y)
+    by_loader.fit(X, meta_mask=data.mask)
+    assert by_loader.net_.batching_ == "loader"
+    by_tensors = quick(**options).fit(data.X, data.y, meta_mask=data.mask)
+    assert_same(results(by_loader, X, None), results(by_tensors, data.X, data.y))
+
+
+# ------------------------------------------------------------------ copies and columns
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, pickle.dumps, cloudpickle.dumps])
+def test_copies_hold_the_trusted_rows_and_not_the_dataset(
+    copied: Any, method: str, data: Data
+) -> None:
+    class Local(Items):
+        """Cannot be pickled."""
+
+        def __reduce__(self) -> Any:
+            raise TypeError("the Dataset was pickled")
+
+    X = Local(zip(data.X, data.y, strict=True))
+    clf = quick(module=Linear, method=method).fit(X, meta_mask=data.mask)
+    other = copied(clf)
+    other = pickle.loads(other) if isinstance(other, bytes) else other
+    assert torch.equal(other.net_.meta_rows_.X, torch.as_tensor(data.X_meta))
+    assert_same(results(other, X, None), results(clf, X, None))
+    for each in (clf, other):
+        each.partial_fit(X, meta_mask=data.mask)
+    assert_same(results(other, X, None), results(clf, X, None))
+
+
+def test_columns_of_a_fit_before_are_forgotten(data: Data) -> None:
+    clf = quick(module=Linear).fit(data.X, data.y, meta_mask=data.mask)
+    assert clf.n_features_in_ == 4
+    clf.fit(Items(data.X), data.y, meta_mask=data.mask)
+    assert not hasattr(clf, "n_features_in_")
+
+
+def test_cross_validation_slices_what_skorch_wraps(data: Data) -> None:
+    clf, params = quick(module=Linear), {"meta_mask": data.mask}
+    X = SliceDataset(pairs(data.X, data.y))
+    scores = cross_val_score(clf, X, data.y, cv=3, params=params, error_score="raise")
+    expected = cross_val_score(clf, data.X, data.y, cv=3, params=params, error_score="raise")
+    np.testing.assert_array_equal(scores, expected)
+
+
+# ------------------------------------------------------------------ errors
+
+ITEMS = {
+    "iterable": (Stream(), r"X \(Stream\) is an iterable-style Dataset, .* Pass a map-style one"),
+    "no length": (Endless(), r"X \(Endless\) has no __len__"),
+    "empty": (Items([]), r"X \(Items\) has no items"),
+    "triples": (Items([(0, 1, 2)] * 96), "are tuples of 3, but must be X or .* into a dict"),
+    "objects": (Items([object()] * 96), r"The items of X \(Items\) cannot be stacked: .* 'object'"),
+    "text": (Items(["a"] * 96), "must be a tensor, an array .* got str with list"),
+    "lists": (Items([[1.0, 2.0]] * 96), "must be a tensor, an array .* got list with list"),
+    "text in a dict": (Items([{"a": "b"}] * 96), "got dict with list"),
+    "length": (Items(np.zeros((95, 4))), "same length, got 95 rows and 96 labels"),
+}
+
+
+def fails(function: Callable[..., Any], message: str, *args: Any, **kwargs: Any) -> None:
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        function(*args, **kwargs)
+
+
+@pytest.mark.parametrize("kind", ITEMS)
+def test_datasets_that_cannot_be_used(kind: str, data: Data) -> None:
+    X, message = ITEMS[kind]
+    clf = quick(module=Linear)
+    before = dict(vars(clf))
+    fails(clf.fit, message, X, data.y, meta_mask=data.mask)
+    assert dict(vars(clf)) == before
+    clf.fit(data.X, data.y, meta_mask=data.mask)
+    if kind == "length":
+        fails(clf.compute_sample_weight, message, X, data.y)
+        return
+    for function in (clf.predict, clf.predict_proba, clf.score, clf.compute_sample_weight):
+        fails(function, message, X)
+    fails(clf.fit, message.replace(r"X \(", r"X_meta \("), data.X, data.y, X_meta=X)
+
+
+def test_labels_that_are_nowhere(data: Data) -> None:
+    clf, X = quick(module=Linear), Items(data.X)
+    message = r"y is None, but the items .* an item is a ndarray, not a pair \(X, y\)"
+    fails(clf.fit, message, X, meta_mask=data.mask)
+    fails(clf.fit, message, data.X, data.y, X_meta=X)
+    clf.fit(X, data.y, meta_mask=data.mask)
+    fails(clf.score, message, X)
+    fails(clf.compute_sample_weight, message, X)
+    fails(clf.fit, "the target y is None", data.X, meta_mask=data.mask)
+
+
+def test_other_errors(data: Data) -> None:
+    X = pairs(data.X, data.y)
+    message = r"X \(Items\) is a torch Dataset, which only a module of your own can take"
+    fails(quick().fit, message, X, meta_mask=data.mask)
+    fails(quick().fit(data.X, data.y, meta_mask=data.mask).predict, message, X)
+    clf = quick(module=Linear)
+    fails(clf.fit, "shape .* got", X, X_meta=pairs(data.X_meta[:, :3], data.y_meta))
+    unknown = pairs(data.X_meta, data.y_meta + 7)
+    fails(clf.fit, r"y_meta has labels \[7, 8, 9\]", X, X_meta=unknown)
+    fails(clf.fit, "trusted rows were given twice|given twice", X, X_meta=X, meta_mask=data.mask)
+    nan = pairs(np.full_like(data.X, np.nan), data.y)
+    fails(clf.fit, "loss became nan", nan, meta_mask=data.mask)

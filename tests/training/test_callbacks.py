@@ -1,0 +1,87 @@
+"""Callbacks of skorch inside a fit, and of scikit-learn outside."""
+
+import numpy as np
+import pytest
+from sklearn.model_selection import GridSearchCV
+from skorch.callbacks import ProgressBar
+
+from skmetaweight import MetaWeightNet
+from tests.conftest import quick
+
+
+def test_progress_bar_of_skorch(fitted, capsys):
+    fitted(callbacks=[ProgressBar(detect_notebook=False)])
+    assert "%|" in capsys.readouterr().err
+
+
+def test_rare_updates_leave_no_gap_in_the_history(fitted):
+    history = fitted(method="fmw-net", method__meta_interval=5, max_epochs=3).history_
+    multipliers = history[:, "fmw_lambda"]
+    assert len(multipliers) == 3
+    assert np.nanmin(multipliers) >= 0
+
+
+def test_weight_change_is_that_of_the_rows(fitted):
+    change = fitted(max_epochs=3).history_[:, "weight_change"]
+    assert np.isnan(change[0])
+    assert np.all(np.array(change[1:]) > 0)
+
+
+def test_scikit_learn_follows_the_epochs_and_can_stop(data):
+    pytest.importorskip("sklearn.callback")
+
+    class Stop:
+        n_tasks = 0
+
+        def setup(self, estimator, context): ...
+        def teardown(self, estimator, context): ...
+        def on_fit_task_begin(self, estimator, context): ...
+
+        def on_fit_task_end(self, estimator, context, *, X=None, fitted_estimator=None):
+            self.n_tasks += 1
+            assert len(fitted_estimator.predict(X)) == len(X)
+            return self.n_tasks == 2
+
+    clf, stop = quick(max_epochs=5), Stop()
+    clf.set_callbacks(stop).fit(data.X, data.y, meta_mask=data.mask)
+    assert clf.n_iter_ == 2
+    assert stop.n_tasks == 3  # two epochs and the fit
+
+
+def test_progress_bar_of_scikit_learn_through_a_search(data):
+    callback = pytest.importorskip("sklearn.callback")
+    pytest.importorskip("rich")
+    search = GridSearchCV(quick(), {"lr": [1e-3]}, cv=2).set_callbacks(callback.ProgressBar())
+    search.fit(data.X, data.y, meta_mask=data.mask)
+    assert search.best_estimator_.n_iter_ == 2
+
+
+def test_scores_of_scikit_learn_at_each_epoch(data):
+    callback = pytest.importorskip("sklearn.callback")
+    monitor = callback.ScoringMonitor(scoring="accuracy")
+    clf = quick(early_stopping=False).set_callbacks(monitor)
+    clf.fit(data.X, data.y, meta_mask=data.mask)
+    logged = monitor.get_logs().data_as_pandas
+    scores = logged.loc[logged["task_name"] == "epoch", "accuracy"].tolist()
+    assert len(scores) == 2
+    assert scores[-1] == clf.score(data.X, data.y)
+
+
+def test_function_at_each_epoch(fitted):
+    function = fitted(method=MetaWeightNet.paper(), early_stopping=False).weighting_function_
+    losses = [0.1, 1.0]
+    np.testing.assert_allclose(function.at_epoch(2)(losses), function(losses), rtol=1e-5)
+    assert np.any(function.at_epoch(1)(losses) != function(losses))
+    with pytest.raises(ValueError, match="from 1 to 2, got 3"):
+        function.at_epoch(3)
+
+
+def test_long_work_shows_a_bar_if_asked(fitted, capsys, monkeypatch):
+    fitted(show_progress=True)
+    assert "epoch" not in capsys.readouterr().err
+    monkeypatch.setattr("skmetaweight._training.epoch_bar.BAR_DELAY", 0.0)
+    clf = fitted(show_progress=True)
+    shown = capsys.readouterr().err
+    assert f"0/{clf.n_iter_}" in shown
+    fitted(show_progress=False)
+    assert "epoch" not in capsys.readouterr().err

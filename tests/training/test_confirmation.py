@@ -1,0 +1,241 @@
+"""Trusted rows confirm that labels are wrong before they are trained on."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import ttest_ind
+from sklearn.datasets import load_digits
+from skorch.callbacks import Callback
+from torch import nn
+
+from skmetaweight import LearningToReweight, MetaWeightClassifier, MetaWeightNet
+from skmetaweight._training.confirmation import standardized_difference, strength_of
+from tests.conftest import Data, Linear, make_data, noisy_blobs, quick
+
+Q = 0.5 / np.log(3)
+"""Bounds the losses of trusted rows of three classes."""
+
+
+def bounded_losses(net: Any, *of: Any) -> list[np.ndarray]:
+    return [(1 - np.exp(-Q * net.evaluate(rows).losses.numpy())) / Q for rows in of]
+
+
+class Watch(Callback):
+    """Notes of each epoch what trusted rows carried, and the evidence at its end."""
+
+    def __init__(self) -> None:
+        self.shares: list[float] = []
+        self.evidence: list[float] = []
+
+    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+        self.shares.append(net.stage_.share)
+
+    def on_epoch_end(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
+        train, meta = bounded_losses(net, dataset_train, net.meta_rows_)
+        weights = [np.ones(len(train)), np.ones(len(meta))]
+        if dataset_train.sample_weight is not None:
+            weights[0] = dataset_train.sample_weight.numpy()
+            weights[1] = net.objective_.meta_class_weight[net.meta_rows_.y].numpy()
+        z = ttest_ind(train * weights[0], meta * weights[1]).statistic
+        gradients = [
+            slow_gradients(net, rows) * weight[:, None]
+            for rows, weight in zip((dataset_train, net.meta_rows_), weights, strict=True)
+        ]
+        self.evidence.append(max(z, slow_common_direction(*gradients)))
+
+
+def slow_gradients(net: Any, rows: Any) -> np.ndarray:
+    """Differentiate the bounded loss of one row after the other by the last layer."""
+    gradients = []
+    for i in range(len(rows)):
+        row = rows.take(torch.tensor([i]))
+        loss = nn.functional.cross_entropy(net.module_.eval()(row.X), row.y)
+        bounded = (1 - torch.exp(-loss) ** Q) / Q
+        by_layer = torch.autograd.grad(bounded, list(net.objective_.head.parameters()))
+        gradients.append(torch.cat([gradient.flatten() for gradient in by_layer]).numpy())
+    return np.stack(gradients)
+
+
+def slow_common_direction(gradients: np.ndarray, meta_gradients: np.ndarray) -> float:
+    """Sum over pairs, as in the equation."""
+    centred = meta_gradients - gradients.mean(axis=0)
+    pairs = [g @ h for j, g in enumerate(centred) for k, h in enumerate(centred) if j != k]
+    return float(np.sum(pairs) / np.sqrt(2 * np.sum(np.square(pairs))))
+
+
+# ------------------------------------------------------------------ the evidence
+
+
+def test_difference_is_the_statistic_of_student() -> None:
+    rng = np.random.default_rng(0)
+    one, other = rng.exponential(size=200), rng.exponential(scale=2.0, size=30)
+    expected = ttest_ind(one, other).statistic
+    found = standardized_difference(torch.as_tensor(one), torch.as_tensor(other))
+    assert found == pytest.approx(expected, rel=1e-12)
+    assert standardized_difference(torch.ones(5), torch.ones(3)) == 0
+
+
+def test_strength_rises_with_the_evidence() -> None:
+    evidence = [-3, 0, 0.5, 1.5, 2, 9]
+    assert [strength_of(z) for z in evidence] == [0, 0, 0.25, 0.75, 1, 1]
+
+
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+@pytest.mark.parametrize("noise_rate", [0.0, 0.4])
+@pytest.mark.filterwarnings("ignore:The trusted rows do not confirm")
+def test_trusted_rows_are_withheld_until_they_have_told(
+    noise_rate: float, class_weight: str | None
+) -> None:
+    X, y, checked = noisy_blobs(noise_rate)
+    watch = Watch()
+    clf = MetaWeightClassifier(
+        class_weight=class_weight, callbacks=[watch], random_state=0, device="cpu"
+    )
+    clf.fit(X[30:], y[30:], meta_mask=checked[30:])
+    end = watch.shares.index(0.2)
+    assert watch.shares == [0.0] * end + [0.2] * (25 - end)
+    assert clf.noise_evidence_ == pytest.approx(max(watch.evidence[:end]), rel=1e-4)
+    assert clf.weight_strength_ == strength_of(clf.noise_evidence_)
+    assert end == (3 if noise_rate else 5)  # certain at the first look, or never
+    assert clf.noise_evidence_ > 3 if noise_rate else clf.noise_evidence_ < 3
+
+
+class Doubled(Linear):
+    """Ends in no linear layer, whose gradients could be compared."""
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        return 2 * super().forward(X)
+
+
+@pytest.mark.filterwarnings("ignore:The trusted rows do not confirm")
+def test_losses_alone_are_compared_without_a_last_layer(data: Data) -> None:
+    class Losses(Callback):
+        def on_epoch_end(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
+            z.append(ttest_ind(*bounded_losses(net, dataset_train, net.meta_rows_)).statistic)
+
+    z: list[float] = []
+    clf = quick(module=Doubled, method__alignment_layers="all", callbacks=[Losses()], max_epochs=10)
+    clf.fit(data.X, data.y, meta_mask=data.mask)
+    assert clf.net_.objective_.head is None
+    assert clf.noise_evidence_ == pytest.approx(max(z[:2]), rel=1e-4)
+
+
+# ------------------------------------------------------------------ what comes of it
+
+
+def test_right_labels_are_recognised_and_warned_of() -> None:
+    X, y = load_digits(return_X_y=True)
+    checked = np.random.default_rng(2).permutation(len(y)) < 100
+    clf = MetaWeightClassifier(random_state=0, device="cpu")
+    message = r"do not confirm .* only 0\.\d .* 3\d% of their .*=False"
+    with pytest.warns(UserWarning, match=message) as record:
+        clf.fit(X, y, meta_mask=checked)
+    assert [warning.filename for warning in record] == [__file__]
+    assert clf.weight_strength_ == clf.noise_evidence_ / 2
+
+
+def test_without_evidence_every_row_counts_the_same() -> None:
+    X, y, checked = noisy_blobs(0, seed=4)
+    clf = MetaWeightClassifier(random_state=0, device="cpu")
+    with pytest.warns(UserWarning, match="have 0% of their effect"):
+        clf.fit(X, y, meta_mask=checked)
+    assert clf.noise_evidence_ < 0
+    np.testing.assert_array_equal(clf.sample_weights_, 1)
+    np.testing.assert_array_equal(clf.compute_sample_weight(X, y), 1)
+    np.testing.assert_array_equal(clf.weighting_function_([0.0, 5.0]), 1)
+
+
+@pytest.mark.parametrize("method", [MetaWeightNet(), LearningToReweight()], ids=["mw-net", "l2rw"])
+def test_weights_count_as_far_as_they_are_confirmed(
+    method: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("skmetaweight._training.net.strength_of", lambda evidence: 0.25)
+    X, y, checked = noisy_blobs(0.4)
+    clf = MetaWeightClassifier(method=method, random_state=0, device="cpu")
+    with pytest.warns(UserWarning, match="have 25% of their effect"):
+        clf.fit(X, y, meta_mask=checked)
+    confirmed = [clf.sample_weights_, clf.compute_sample_weight(X, y)]
+    if isinstance(method, MetaWeightNet):
+        confirmed.append(clf.weighting_function_([0.0, 1.0, 4.0]))
+    clf.net_.reweighter_.strength_ = 1.0
+    rows = clf.net_.make_rows(X[~checked], y[~checked])
+    losses = clf.net_.evaluate(rows).losses
+    evaluation = clf.net_.evaluation(rows, losses, is_training_set=True)
+    learned = [np.ones(600), clf.compute_sample_weight(X, y)]
+    learned[0][~checked] = clf.net_.reweighter_.weigh(evaluation).numpy()
+    assert learned[0].std() > 0.3
+    if isinstance(method, MetaWeightNet):
+        function = clf.net_.reweighter_.weighting_function(evaluation, clf.classes_)
+        learned.append(function([0.0, 1.0, 4.0]))
+    for found, weights in zip(confirmed, learned, strict=True):
+        np.testing.assert_allclose(found, 1 + 0.25 * (weights - 1), rtol=1e-5)
+    assert np.mean(learned[0] < 0.5) > 0.1
+    assert set(clf.history_[5:, "share_distrusted"]) == {0.0}  # in training as well
+
+
+# ------------------------------------------------------------------ when
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"confirm_weights": False},
+        {"max_epochs": 9},
+        {"meta_share": 0},
+        {"method__memory": 0},
+        {"method": "fmw-net"},
+        {"method": "uniform"},
+        {"method": MetaWeightNet(normalize=False)},
+    ],
+    ids=["off", "epochs", "share", "memory", "fmw-net", "uniform", "raw"],
+)
+@pytest.mark.filterwarnings("ignore:The learned weights are")
+def test_nothing_is_withheld_where_it_is_not_due(params: dict[str, Any], data: Data) -> None:
+    watch = Watch()
+    clf = quick(callbacks=[watch], **{"max_epochs": 10, **params})
+    clf.fit(data.X, data.y, meta_mask=data.mask)
+    assert set(watch.shares) == {clf.meta_share}
+    assert np.isnan(clf.noise_evidence_)
+    assert clf.weight_strength_ == 1
+
+
+def test_nothing_is_withheld_without_trusted_rows_or_with_rare_classes() -> None:
+    data = make_data(600)
+    with pytest.warns(UserWarning, match="No trusted rows"):
+        clf = quick(max_epochs=10).fit(data.X, data.y)
+    assert np.isnan(clf.noise_evidence_)
+    kept = data.mask | (data.y < 2) | (np.arange(600) % 20 == 0)
+    rare = np.bincount(data.y[kept & ~data.mask])
+    assert rare.max() > 20 * rare.min()
+    clf.fit(data.X[kept], data.y[kept], meta_mask=data.mask[kept])
+    assert np.isnan(clf.noise_evidence_)
+
+
+def test_a_fit_that_goes_on_withholds_nothing_more() -> None:
+    X, y, checked = noisy_blobs(0.4)
+    watch = Watch()
+    clf = MetaWeightClassifier(
+        warm_start=True, max_epochs=10, callbacks=[watch], random_state=0, device="cpu"
+    ).fit(X, y, meta_mask=checked)
+    evidence = clf.noise_evidence_
+    assert watch.shares[0] == 0
+    clf.fit(X, y, meta_mask=checked)
+    assert set(watch.shares[10:]) == {0.2}
+    assert clf.noise_evidence_ == evidence
+
+
+def test_confirmation_needs_trusted_rows_and_a_memory(data: Data) -> None:
+    for method in ("fmw-net", "uniform", MetaWeightNet.paper()):
+        clf = quick(method=method, confirm_weights=True, max_epochs=10)
+        with pytest.raises(ValueError, match="confirm_weights=True needs a method with an alignm"):
+            clf.fit(data.X, data.y, meta_mask=data.mask)
+    clf = quick(confirm_weights=True, max_epochs=10)
+    with (
+        pytest.warns(UserWarning, match="No trusted rows"),
+        pytest.raises(ValueError, match="confirm_weights=True needs trusted rows"),
+    ):
+        clf.fit(data.X, data.y)
+    with pytest.raises(ValueError, match="confirm_weights=True needs max_epochs of at least 10"):
+        quick(confirm_weights=True, max_epochs=9).fit(data.X, data.y, meta_mask=data.mask)
