@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["corrupt_labels", "make_long_tailed"]
 
-Noise = Literal["uniform", "pair", "flip-two", "class-conditional", "feature-dependent"]
+Noise = Literal["uniform", "pair", "flip-one", "flip-two", "class-conditional", "feature-dependent"]
+_FLIPS = {"flip-one": 1, "flip-two": 2}
 _ARGUMENT_USERS = {"X": "feature-dependent", "transition_matrix": "class-conditional"}
 
 
@@ -38,6 +39,8 @@ def corrupt_labels(
 
     - ``"uniform"`` [1]_: with probability :math:`r`, one of the :math:`K-1` *other* classes.
     - ``"pair"`` [1]_: with probability :math:`r`, class :math:`k` becomes :math:`k+1 \bmod K`.
+    - ``"flip-one"`` [2]_: each class has one other class, drawn once from `random_state`, which a
+      label becomes with probability :math:`r`. The released code calls it ``flip``, or ``flip1``.
     - ``"flip-two"`` [2]_: each class has two other classes, drawn once from `random_state`; with
       probability :math:`r` a label becomes one of its two, with equal chances.
     - ``"class-conditional"`` [3]_: class :math:`k` becomes :math:`j` with probability
@@ -57,7 +60,7 @@ def corrupt_labels(
     ----------
     y : array-like of shape (n_samples,)
         Labels of at least two classes, of any sortable type, none missing.
-    noise : {"uniform", "pair", "flip-two", "class-conditional", "feature-dependent"}
+    noise : {"uniform", "pair", "flip-one", "flip-two", "class-conditional", "feature-dependent"}
         The kind of noise.
     noise_rate : float in [0, 1], default=0.4
         Expected share of wrong labels. The rates of ``"class-conditional"`` noise are in
@@ -258,12 +261,15 @@ def _make_transitions(
     elif noise == "pair":
         leave = np.roll(stay, 1, axis=1)
     else:
-        if n_classes < 3:
-            raise ValueError(f"noise='flip-two' needs at least 3 classes, got {n_classes}.")
+        n_others = _FLIPS[noise]
+        if n_classes <= n_others:
+            raise ValueError(
+                f"noise={noise!r} needs at least {n_others + 1} classes, got {n_classes}."
+            )
         leave = np.zeros_like(stay)
         for label, row in enumerate(leave):
             others = np.delete(np.arange(n_classes), label)
-            row[rng.choice(others, size=2, replace=False)] = 0.5
+            row[rng.choice(others, size=n_others, replace=False)] = 1 / n_others
     return (1 - rate) * stay + rate * leave
 
 

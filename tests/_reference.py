@@ -160,13 +160,17 @@ class MetaWeightNetReference(Reference):
 
 
 def paper_meta_weight_net_step(
-    module, optimizer, network, network_optimizer, batch, meta_batch, lr
+    module, optimizer, network, network_optimizer, batch, meta_batch, lr, setting="noise"
 ):
     """The loop of the MW-Net paper, with its deep copy and its two forward passes."""
+
+    def divided(weights):
+        return weights / (len(weights) if setting == "noise" else weights.sum())
+
     copied = copy.deepcopy(module)
     params = dict(copied.named_parameters())
     cost = cross_entropy(outputs(copied, params, batch.X), batch.y)
-    loss = (network(cost.detach()[:, None]) * cost).mean()
+    loss = (divided(network(cost.detach()[:, None])) * cost).sum()
     grads = torch.autograd.grad(loss, list(params.values()), create_graph=True)
     moved = {n: p - lr * g for (n, p), g in zip(params.items(), grads, strict=True)}
     meta_loss = cross_entropy(outputs(copied, moved, meta_batch.X), meta_batch.y).mean()
@@ -178,7 +182,7 @@ def paper_meta_weight_net_step(
     with torch.no_grad():
         weights = network(cost[:, None])
     optimizer.zero_grad()
-    (weights * cost).mean().backward()
+    (divided(weights) * cost).sum().backward()
     optimizer.step()
 
 

@@ -16,6 +16,9 @@ from skmetaweight.reweighting import METHODS
 QUICK = {"max_epochs": 2, "batch_size": 32, "module__hidden_dims": (8,), "random_state": 0}
 
 
+Fitted = Callable[..., MetaWeightClassifier]
+
+
 class Data(NamedTuple):
     """Rows of three classes, a quarter of the labels wrong except where the mask is true."""
 

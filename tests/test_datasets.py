@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from skmetaweight.datasets import corrupt_labels, make_long_tailed
 
-WITHOUT_ARGUMENTS = ["uniform", "pair", "flip-two"]
+WITHOUT_ARGUMENTS = ["uniform", "pair", "flip-one", "flip-two"]
 NOISES = [*WITHOUT_ARGUMENTS, "class-conditional", "feature-dependent"]
 CENTRES = np.array([[0.0, 0.0], [3.0, 0.0], [20.0, 0.0]])  # 2 resembles 1 more than it does 0
 
@@ -152,18 +152,21 @@ def test_pair_noise_moves_to_the_next_class() -> None:
 
 
 @pytest.mark.parametrize("n_classes", [3, 10])
-def test_flip_two_noise_has_two_targets_per_class_drawn_by_the_seed(n_classes: int) -> None:
+@pytest.mark.parametrize(("noise", "n_targets"), [("flip-one", 1), ("flip-two", 2)])
+def test_flips_have_their_targets_per_class_drawn_by_the_seed(
+    noise: str, n_targets: int, n_classes: int
+) -> None:
     y = np.repeat(np.arange(n_classes), 1000)
     targets = set()
     for seed in range(4):
-        y_noisy, _ = corrupt_labels(y, noise="flip-two", noise_rate=0.4, random_state=seed)
+        y_noisy, _ = corrupt_labels(y, noise=noise, noise_rate=0.4, random_state=seed)
         counts = transitions(y, y_noisy)
         for label, row in enumerate(counts):
             reached = np.delete(row, label)
-            assert np.count_nonzero(reached) == 2
-            np.testing.assert_allclose(reached[reached > 0], 200, atol=5 * np.sqrt(160))
+            assert np.count_nonzero(reached) == n_targets
+            np.testing.assert_allclose(reached[reached > 0], 400 / n_targets, atol=80)
         targets.add((counts > 0).tobytes())
-    assert (len(targets) == 1) == (n_classes == 3)
+    assert (len(targets) == 1) == (n_classes == n_targets + 1)
 
 
 def test_transition_matrix_is_followed_in_the_order_of_the_classes() -> None:
@@ -254,7 +257,11 @@ Y = [0, 1, 2, 0, 1, 2]
 @pytest.mark.parametrize(
     ("y", "options", "message"),
     [
-        (Y, {"noise": "unifrom"}, "must be one of uniform, pair, flip-two, .*; got 'unifrom'"),
+        (
+            Y,
+            {"noise": "unifrom"},
+            "must be one of uniform, pair, flip-one, flip-two, .*; got 'unifrom'",
+        ),
         (Y, {"noise": None}, "got None"),
         (Y, {"noise_rate": 1.2}, r"in \[0, 1\], got 1.2"),
         (Y, {"noise_rate": -0.1}, r"in \[0, 1\], got -0.1"),

@@ -90,9 +90,25 @@ def build_net(
     )
     net.initialize()
     net.build(n_classes)
+    _warn_of_short_lookahead(net)
     if isinstance(net.module_, TabularMLP) and estimator.module is None:
         set_statistics(net.module_, data.train, estimator._table.n_numbers)
     return net
+
+
+def _warn_of_short_lookahead(net: ReweightedNet) -> None:
+    """Warn of the virtual SGD step of the length of another optimiser's learning rate."""
+    reweighter = net.reweighter_
+    follows = getattr(reweighter, "lookahead_lr", None) == "lr" and not reweighter.memory
+    if follows and not isinstance(net.optimizer_, torch.optim.SGD):
+        warnings.warn(
+            'lookahead_lr="lr" makes the virtual step, which is one of SGD, as long as the '
+            f"learning rate of {type(net.optimizer_).__name__}, {net.lr:g}. Published is that of "
+            "SGD, 0.1 at first; a much shorter step tells weights apart less well. Pass "
+            "method__lookahead_lr=0.1, or train with SGD (**PAPER_TRAINING).",
+            UserWarning,
+            stacklevel=5,
+        )
 
 
 def _refuse_compilation(estimator: Any) -> None:

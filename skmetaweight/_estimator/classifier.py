@@ -18,7 +18,9 @@ from skmetaweight._data.fit_data import GivenData
 from skmetaweight._data.validation import check_lengths, check_X, check_y, encode, n_rows
 from skmetaweight._estimator.fitting import run_fit
 from skmetaweight._estimator.html import HTMLReprMixin
+from skmetaweight._estimator.label_quality import LabelQuality
 from skmetaweight._estimator.net_params import NetParamsMixin, refuse_moved_params
+from skmetaweight._training.net import ReweightedNet
 from skmetaweight._training.tasks import CallbackSupportMixin
 from skmetaweight.reweighting import METHODS, Reweighter
 from skmetaweight.reweighting._weighting import WeightingFunction
@@ -173,6 +175,18 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
     >>> clf.noise_evidence_ > 2
     True
     """
+
+    classes_: NDArray[Any]
+    sample_weights_: NDArray[np.float64]
+    noise_evidence_: float
+    weight_strength_: float
+    meta_indices_: NDArray[np.intp]
+    net_: ReweightedNet
+    history_: Any
+    n_iter_: int
+    best_epoch_: int
+    _weighting_function: WeightingFunction | str
+    _label_quality: LabelQuality
 
     # Nobody else takes these, so that routing needs no request; sample_weight needs one, as always.
     __metadata_request__fit: ClassVar = {"X_meta": True, "y_meta": True, "meta_mask": True}

@@ -137,8 +137,8 @@ class ReweightedNet(RowsNet):
         """
         head = find_head(self.module_.eval(), rows.take(torch.arange(2, device=rows.device)).X)
         weight = None if meta_class_weight is None else self.parameter.new_tensor(meta_class_weight)
-        progress = self.parameter.new_full((), SMALLEST_PROGRESS if bound_grows else 1.0)
-        self.stage_ = Stage(0.0 if confirm else self.meta_share, progress)
+        self.progress_ = self.parameter.new_full((), SMALLEST_PROGRESS if bound_grows else 1.0)
+        self.stage_ = Stage(0.0 if confirm else self.meta_share, self.progress_)
         self.objective_ = Objective(
             self.losses_,
             self.meta_share,
@@ -172,7 +172,7 @@ class ReweightedNet(RowsNet):
         self.notify("on_train_end", X=rows, y=rows.y)
         self.module_.eval()
         del self.best_, self.schedule_, self.meta_batches_, self.generator_, self.log_, self.tasks_
-        del self.stage_, self.confirmation_
+        del self.progress_, self.stage_, self.confirmation_
         return self
 
     def _schedule(self, epochs: int) -> Schedule:
@@ -260,7 +260,7 @@ class ReweightedNet(RowsNet):
     ) -> None:
         """Start a row of the history and set the learning rate of the epoch."""
         super().on_epoch_begin(net, dataset_train, dataset_valid, **kwargs)
-        self.stage_.progress.clamp_(min=self.schedule_.progress)
+        self.progress_.clamp_(min=self.schedule_.progress)
         self.schedule_.step()
         self.tasks_.begin_epoch()
 

@@ -45,7 +45,7 @@ def make_reweighter(method: str | Reweighter, **settings: Any) -> Reweighter:
     TypeError
         If the method has no setting of a name; the message lists those that it has.
     """
-    reweighter = METHODS[method]() if isinstance(method, str) else clone(method)
+    reweighter: Any = METHODS[method]() if isinstance(method, str) else clone(method)
     known = reweighter.get_params(deep=False)
     unknown = [name for name in settings if name.partition("__")[0] not in known]
     if unknown:

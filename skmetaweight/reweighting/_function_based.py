@@ -48,6 +48,9 @@ class FunctionBasedReweighter(Reweighter):
         Makes :math:`\psi`'s optimiser from parameters and ``lr``; None for the method's own.
     """
 
+    network_: nn.Module
+    network_optimizer_: torch.optim.Optimizer
+
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "meta_lr": [Interval(Real, 0, None, closed="neither")],
         "meta_interval": [Interval(Integral, 1, None, closed="left")],
@@ -77,9 +80,10 @@ class FunctionBasedReweighter(Reweighter):
     def build(self, n_classes: int, like: Tensor) -> None:
         """Create the weighting network; its optimiser is the method's to make."""
         super().build(n_classes, like)
-        is_own = isinstance(self.weighting, nn.Module)
-        n_inputs = 1 + bool(self.memory) + n_classes * self.class_aware
-        network = copy.deepcopy(self.weighting) if is_own else self._network(n_inputs)
+        if isinstance(self.weighting, nn.Module):
+            network = copy.deepcopy(self.weighting)
+        else:
+            network = self._network(1 + bool(self.memory) + n_classes * self.class_aware)
         self.network_ = network.to(like.device, like.dtype)
 
     def _network(self, n_inputs: int) -> nn.Module:

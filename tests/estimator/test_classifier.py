@@ -1,6 +1,5 @@
 """What a user of scikit-learn and skorch expects of the classifier."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,9 +20,7 @@ from torch import nn
 
 import skmetaweight._training.rows_net
 from skmetaweight import MetaWeightClassifier, MetaWeightNet, Uniform, WeightingFunction
-from tests.conftest import METHODS, Data, Linear, Softmax, make_data, noisy_blobs, quick
-
-Fitted = Callable[..., MetaWeightClassifier]
+from tests.conftest import METHODS, Data, Fitted, Linear, Softmax, make_data, noisy_blobs, quick
 
 
 def assert_same_predictions(
@@ -447,7 +444,7 @@ def test_compute_sample_weight(method: str, data: Data) -> None:
         clf.compute_sample_weight(new.X, new.y[:39])
 
 
-@pytest.mark.parametrize("method", ["mw-net", "fmw-net", MetaWeightNet.paper()])
+@pytest.mark.parametrize("method", ["mw-net", "fmw-net", MetaWeightNet(memory=0, normalize=False)])
 def test_function_of_the_loss_gives_the_weights_of_training_rows(method: Any, data: Data) -> None:
     memory = {"method__memory": 0} if method == "mw-net" else {}
     clf = quick(method=method, **memory).fit(data.X, data.y, meta_mask=data.mask)

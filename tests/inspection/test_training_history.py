@@ -30,7 +30,7 @@ def test_lines_are_the_history(method, fitted):
 
 
 def test_function_over_the_epochs(fitted):
-    clf = fitted(method=MetaWeightNet.paper())
+    clf = fitted(method=MetaWeightNet(memory=0, normalize=False))
     display = WeightingFunctionDisplay.from_estimator(clf, epochs=[1, 2])
     assert [line.get_label() for line in display.line_] == ["1", "2"]
     expected = clf.weighting_function_.at_epoch(2)(display.losses)

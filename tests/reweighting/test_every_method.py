@@ -330,10 +330,8 @@ def test_settings_are_those_of_a_scikit_learn_object(case):
     params = reweighter.get_params()
     copied = clone(reweighter)
     assert type(copied) is type(reweighter)
-    assert copied.get_params() == params
-    assert vars(copied).keys() == params.keys(), (
-        "a constructor sets its parameters and nothing else"
-    )
+    assert repr(copied.get_params()) == repr(params)  # functools.partial knows no equality
+    assert vars(copied).keys() == params.keys(), "a constructor sets parameters and nothing else"
     assert repr(type(reweighter)()) == f"{type(reweighter).__name__}()"
     for name, value in params.items():
         assert copied.set_params(**{name: value}) is copied

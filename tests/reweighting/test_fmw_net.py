@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from skmetaweight.reweighting import FirstOrderMetaWeightNet
+from skmetaweight.reweighting import FirstOrderMetaWeightNet, MetaWeightNet
 from tests._reference import FirstOrderMetaWeightNetReference
 from tests.reweighting._cases import (
     MODULE_CASES,
@@ -73,14 +73,23 @@ def test_defaults():
     assert (group["lr"], reweighter.eta, reweighter.meta_interval_) == (1e-2, 0.5, 20)
 
 
-def test_published_preset():
-    reweighter = ready(FirstOrderMetaWeightNet.paper(), make_module())
+@pytest.mark.parametrize(
+    ("setting", "lr", "decay"), [("noise", 1e-3, 1e-4), ("imbalance", 1e-4, 1e-5)]
+)
+def test_published_preset(setting, lr, decay):
+    reweighter = ready(FirstOrderMetaWeightNet.paper(setting), make_module())
     (group,) = reweighter.network_optimizer_.param_groups
     assert type(reweighter.network_optimizer_) is torch.optim.SGD
-    assert (group["lr"], group["weight_decay"], group["momentum"]) == (1e-3, 1e-4, 0)
+    assert (group["lr"], group["weight_decay"], group["momentum"]) == (lr, decay, 0)
     assert (reweighter.eta, reweighter.meta_interval_) == (0.5, 20)
     assert (reweighter.memory, reweighter.normalize) == (0, False)
     assert reweighter.network_.hidden.out_features == 100
+
+
+@pytest.mark.parametrize("method", [FirstOrderMetaWeightNet, MetaWeightNet])
+def test_unknown_published_setting(method):
+    with pytest.raises(ValueError, match="one of noise, imbalance; got 'images'"):
+        method.paper("images")
 
 
 def test_published_steps_across_an_interval():

@@ -227,7 +227,7 @@ def test_a_fit_that_goes_on_withholds_nothing_more() -> None:
 
 
 def test_confirmation_needs_trusted_rows_and_a_memory(data: Data) -> None:
-    for method in ("fmw-net", "uniform", MetaWeightNet.paper()):
+    for method in ("fmw-net", "uniform", MetaWeightNet(memory=0)):
         clf = quick(method=method, confirm_weights=True, max_epochs=10)
         with pytest.raises(ValueError, match="confirm_weights=True needs a method with an alignm"):
             clf.fit(data.X, data.y, meta_mask=data.mask)

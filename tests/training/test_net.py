@@ -1,6 +1,5 @@
 """The net as skorch's users know it: callbacks, history, loaders, checkpoints."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,10 +18,7 @@ from skorch.callbacks import (
 from torch import nn
 from torch.utils.data import DataLoader
 
-from skmetaweight import MetaWeightClassifier
-from tests.conftest import Data, Linear, of_method, quick
-
-Fitted = Callable[..., MetaWeightClassifier]
+from tests.conftest import Data, Fitted, Linear, of_method, quick
 
 
 class Recorder(Callback):
@@ -161,6 +157,11 @@ def test_callable_score_sees_the_net(fitted: Fitted) -> None:
 
     scoring = EpochScoring(n_rows, name="n_rows", on_train=False, use_caching=False)
     assert fitted(callbacks=[scoring]).history_[:, "n_rows"] == [18, 18]
+
+
+def test_rate_is_divided_by_ten_after_each_milestone(fitted: Fitted) -> None:
+    clf = fitted(lr=0.1, max_epochs=4, lr_schedule=(1, 3), optimizer=torch.optim.SGD)
+    np.testing.assert_allclose(clf.history_[:, "learning_rate"], [0.1, 0.01, 0.01, 0.001])
 
 
 def test_scheduler_replaces_the_cosine_schedule(fitted: Fitted) -> None:
