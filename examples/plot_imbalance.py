@@ -46,7 +46,7 @@ def make_tasks(seed):
 # %%
 # The methods
 # -----------
-# Everything is at its default but for ``alignment_memory=0`` in the second method: its weights
+# Everything is at its default but for ``method__memory=0`` in the second method: its weights
 # depend on the loss alone, as published. With the memory, which is the default, most of what is
 # learned of a row is in its alignment with the checked rows, and the function of the loss is nearly
 # flat. The checked rows are even, so that the meta loss cares for all classes alike. The last two
@@ -54,7 +54,7 @@ def make_tasks(seed):
 
 METHODS = {
     "uniform": {"method": "uniform"},
-    "mw-net, loss only": {"alignment_memory": 0},
+    "mw-net, loss only": {"method__memory": 0},
     "mw-net": {"method": "mw-net"},
     "fmw-net": {"method": "fmw-net"},
     "uniform, balanced": {"method": "uniform", "class_weight": "balanced"},

@@ -26,7 +26,7 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import train_test_split
 
-from skmetaweight import MetaWeightClassifier, MetaWeightNet
+from skmetaweight import PAPER_TRAINING, MetaWeightClassifier, MetaWeightNet
 from skmetaweight.datasets import corrupt_labels
 from skmetaweight.inspection import SampleWeightDisplay, WeightingFunctionDisplay
 
@@ -49,19 +49,21 @@ def make_task(seed):
 # %%
 # The methods
 # -----------
-# Everything is at its default; nothing was chosen for these data. The last method is
-# Meta-Weight-Net as published: no alignment memory, no training on the checked rows, raw weights
-# and a virtual step of the size of the learning rate.
+# Everything is at its default; nothing was chosen for these data. The last two are Meta-Weight-Net
+# as published: no alignment memory, no training on the checked rows, raw weights. First with the
+# training of its paper as well (SGD at 0.1, 120 epochs, the last of which counts), which is meant
+# for large image networks; then with the training of the other methods (AdamW, 25 epochs) and the
+# virtual step that the paper starts with, 0.1.
 
 METHODS = {
     "uniform": {"method": "uniform"},
     "mw-net": {"method": "mw-net"},
     "fmw-net": {"method": "fmw-net"},
     "l2rw": {"method": "l2rw"},
-    "mw-net, as published": {
-        "method": MetaWeightNet.paper(),
+    "mw-net, as published": {"method": MetaWeightNet.paper(), **PAPER_TRAINING},
+    "mw-net, published method in our training": {
+        "method": MetaWeightNet.paper().set_params(lookahead_lr=0.1),
         "meta_share": 0,
-        "lookahead_lr": "lr",
     },
 }
 
@@ -121,6 +123,7 @@ print_table()
 # the first seed ended with. The weights of ``fmw-net`` do not have mean one: what matters is their
 # order, and how they compare with the checked rows' share of the loss.
 
+PUBLISHED = ("MW-Net (paper)", "MW-Net (paper,\nour training)")
 NAMES = {"mw-net": "MW-Net", "fmw-net": "FMW-Net", "l2rw": "L2RW"}
 
 
@@ -149,8 +152,8 @@ def draw_accuracies(ax):
         scores = accuracy[name]
         ax.plot(scores, [place] * len(scores), "o", color="0.6", markersize=4)
         ax.plot(np.mean(scores), place, "|", color="black", markersize=14, markeredgewidth=2)
-    ax.set_yticks(places, ["uniform", *NAMES.values(), "MW-Net\n(published)"])
-    ax.set(xlabel="Test accuracy (%)", title="Each seed, and the mean", ylim=(-0.6, 4.6))
+    ax.set_yticks(places, ["uniform", *NAMES.values(), *PUBLISHED])
+    ax.set(xlabel="Test accuracy (%)", title="Each seed, and the mean", ylim=(-0.6, 5.6))
 
 
 figure = draw()

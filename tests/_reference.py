@@ -120,8 +120,8 @@ class UniformReference(Reference):
         return weights
 
 
-class MetaWeightNetReference(Reference):
-    """MW-Net by a double backward through the virtual step, which stays in the graph."""
+class OfTheLossReference(Reference):
+    """Weights by a function of the loss and, if it is class-aware, of the label."""
 
     def __init__(self, *args, normalize=True, class_aware=False, **options):
         super().__init__(*args, **options)
@@ -134,6 +134,10 @@ class MetaWeightNetReference(Reference):
             inputs = torch.cat([inputs, one_hot(batch.y, self.n_classes)], dim=1)
         weights = self.network(inputs)
         return self.mean_one(weights, batch) if self.normalize else weights
+
+
+class MetaWeightNetReference(OfTheLossReference):
+    """MW-Net by a double backward through the virtual step, which stays in the graph."""
 
     def meta_loss_after_lookahead(self, module, batch, meta_batch, lookahead_lr):
         r""":math:`L_{meta}(\hat\theta(\psi))`, differentiable in :math:`\psi`."""
@@ -272,21 +276,12 @@ class MemoryLearningToReweightReference(Reference):
         return weights
 
 
-class FirstOrderMetaWeightNetReference(Reference):
+class FirstOrderMetaWeightNetReference(OfTheLossReference):
     r"""FMW-Net: :math:`q` is one expression, differentiated on both levels."""
 
-    def __init__(self, *args, eta=0.5, normalize=True, class_aware=False, **options):
+    def __init__(self, *args, eta=0.5, **options):
         super().__init__(*args, **options)
         self.eta = eta
-        self.normalize = normalize
-        self.class_aware = class_aware
-
-    def weights(self, losses, batch):
-        inputs = losses.detach()[:, None]
-        if self.class_aware:
-            inputs = torch.cat([inputs, one_hot(batch.y, self.n_classes)], dim=1)
-        weights = self.network(inputs)
-        return self.mean_one(weights, batch) if self.normalize else weights
 
     def step(self, module, batch, meta_batch, lookahead_lr, *, update=True):
         params = trainable(module)

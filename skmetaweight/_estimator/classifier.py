@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,19 +18,16 @@ from skmetaweight._data.fit_data import GivenData
 from skmetaweight._data.validation import check_lengths, check_X, check_y, encode, n_rows
 from skmetaweight._estimator.fitting import run_fit
 from skmetaweight._estimator.html import HTMLReprMixin
-from skmetaweight._estimator.label_quality import LabelQuality
+from skmetaweight._estimator.label_quality import LabelQualityMixin
 from skmetaweight._estimator.net_params import NetParamsMixin, refuse_moved_params
 from skmetaweight._training.net import ReweightedNet
 from skmetaweight._training.tasks import CallbackSupportMixin
 from skmetaweight.reweighting import METHODS, Reweighter
 from skmetaweight.reweighting._weighting import WeightingFunction
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
-    HTMLReprMixin, CallbackSupportMixin, ClassifierMixin, NetParamsMixin
+    HTMLReprMixin, LabelQualityMixin, CallbackSupportMixin, ClassifierMixin, NetParamsMixin
 ):
     r"""A neural network that learns from a few trusted rows how much every other row counts.
 
@@ -186,7 +183,6 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
     n_iter_: int
     best_epoch_: int
     _weighting_function: WeightingFunction | str
-    _label_quality: LabelQuality
 
     # Nobody else takes these, so that routing needs no request; sample_weight needs one, as always.
     __metadata_request__fit: ClassVar = {"X_meta": True, "y_meta": True, "meta_mask": True}
@@ -373,12 +369,6 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
             raise AttributeError(self._weighting_function)
         return self._weighting_function
 
-    @property
-    def label_noise_estimate_(self) -> float:
-        """Share of the labels, trusted ones left aside, that look wrong."""
-        check_is_fitted(self)
-        return self._label_quality.noise_estimate
-
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Return class probabilities.
 
@@ -455,47 +445,6 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         losses = self.net_.evaluate(rows).losses
         evaluation = self.net_.evaluation(rows, losses, is_training_set=False)
         return self.net_.reweighter_.weigh(evaluation).cpu().numpy()
-
-    def label_quality(self) -> pd.DataFrame:
-        """Tabulate what was learned of each label of ``fit``, with cleanlab's column names.
-
-        Returns
-        -------
-        frame : DataFrame of n_samples rows, in the order of X, with the columns
-
-            is_label_issue : bool
-                Whether the classifier predicts another label and the weight of the row is not
-                above the mean weight of the untrusted rows.
-            label_quality : float
-                From 0, surely wrong, to 1, surely right: ``p_given_label`` times the weight over
-                its mean, the latter cut at 1; 1 for trusted rows.
-            given_label, predicted_label
-                The y of ``fit``, and the prediction for the row.
-            p_given_label : float
-                Probability of the given label under the fitted classifier.
-            sample_weight : float
-                As in ``sample_weights_``.
-
-        Notes
-        -----
-        The classifier was trained on these rows: ``p_given_label`` is not out of fold, and a
-        network that memorises wrong labels will find fewer of them. A trusted row is never an
-        issue, whatever is predicted for it. ``method="uniform"`` has equal weights, so that its
-        issues are the rows where the prediction differs.
-        """
-        check_is_fitted(self)
-        return self._label_quality.to_frame()
-
-    def find_label_issues(self) -> NDArray[np.intp]:
-        """Return the places in X of the rows whose label is likely wrong, the worst first.
-
-        Returns
-        -------
-        indices : ndarray of int of shape (n_issues,)
-            Where ``is_label_issue`` of :meth:`label_quality` is true, by rising ``label_quality``.
-        """
-        check_is_fitted(self)
-        return self._label_quality.issues()
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

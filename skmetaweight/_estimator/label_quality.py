@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,6 +81,59 @@ class LabelQuality:
                 "sample_weight": self.weights,
             }
         )
+
+
+class LabelQualityMixin:
+    """What a fitted classifier says of the labels that it was given."""
+
+    _label_quality: LabelQuality
+
+    @property
+    def label_noise_estimate_(self) -> float:
+        """Share of the labels, trusted ones left aside, that look wrong."""
+        check_is_fitted(self)
+        return self._label_quality.noise_estimate
+
+    def label_quality(self) -> pd.DataFrame:
+        """Tabulate what was learned of each label of ``fit``, with cleanlab's column names.
+
+        Returns
+        -------
+        frame : DataFrame of n_samples rows, in the order of X, with the columns
+
+            is_label_issue : bool
+                Whether the classifier predicts another label and the weight of the row is not
+                above the mean weight of the untrusted rows.
+            label_quality : float
+                From 0, surely wrong, to 1, surely right: ``p_given_label`` times the weight over
+                its mean, the latter cut at 1; 1 for trusted rows.
+            given_label, predicted_label
+                The y of ``fit``, and the prediction for the row.
+            p_given_label : float
+                Probability of the given label under the fitted classifier.
+            sample_weight : float
+                As in ``sample_weights_``.
+
+        Notes
+        -----
+        The classifier was trained on these rows: ``p_given_label`` is not out of fold, and a
+        network that memorises wrong labels will find fewer of them. A trusted row is never an
+        issue, whatever is predicted for it. ``method="uniform"`` has equal weights, so that its
+        issues are the rows where the prediction differs.
+        """
+        check_is_fitted(self)
+        return self._label_quality.to_frame()
+
+    def find_label_issues(self) -> NDArray[np.intp]:
+        """Return the places in X of the rows whose label is likely wrong, the worst first.
+
+        Returns
+        -------
+        indices : ndarray of int of shape (n_issues,)
+            Where ``is_label_issue`` of :meth:`label_quality` is true, by rising ``label_quality``.
+        """
+        check_is_fitted(self)
+        return self._label_quality.issues()
 
 
 def judge(

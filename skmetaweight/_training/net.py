@@ -12,11 +12,10 @@ import torch
 from numpy.typing import NDArray
 from skorch.callbacks import Callback, EarlyStopping, EpochTimer, LRScheduler, PrintLog
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from skmetaweight._bilevel.last_layer import find_head
 from skmetaweight._bilevel.objective import Batch, Objective, Stage
-from skmetaweight._data.batches import RowBatches, Rows, as_batch
+from skmetaweight._data.batches import Rows, as_batch
 from skmetaweight._data.meta_set import MetaBatches
 from skmetaweight._training.best_epoch import BestEpoch
 from skmetaweight._training.confirmation import Confirmation, strength_of
@@ -124,30 +123,17 @@ class ReweightedNet(RowsNet):
         rows: Rows,
         meta_rows: Rows,
         epochs: int,
-        meta_class_weight: NDArray[Any] | None,
         tasks: FitTasks,
         *,
-        meta_robustness: float,
-        bound_grows: bool,
         confirm: bool,
+        **meta_loss: Any,
     ) -> ReweightedNet:
-        """Train for some epochs; then put back the epoch with the lowest meta loss.
+        """Train for some epochs; then put back the epoch that is kept.
 
         Trusted rows are withheld from the training loss at first if they are to confirm weights.
+        Keywords are those of the objective.
         """
-        head = find_head(self.module_.eval(), rows.take(torch.arange(2, device=rows.device)).X)
-        weight = None if meta_class_weight is None else self.parameter.new_tensor(meta_class_weight)
-        self.progress_ = self.parameter.new_full((), SMALLEST_PROGRESS if bound_grows else 1.0)
-        self.stage_ = Stage(0.0 if confirm else self.meta_share, self.progress_)
-        self.objective_ = Objective(
-            self.losses_,
-            self.meta_share,
-            weight,
-            meta_robustness,
-            self.stage_,
-            head,
-            self.autocast_dtype,
-        )
+        self._make_objective(rows, share=0.0 if confirm else self.meta_share, **meta_loss)
         self.reweighter_.bind(self.objective_, len(rows))
         self.meta_rows_ = meta_rows
         self.generator_ = torch.Generator().manual_seed(self.seed + self.n_batches_)
@@ -175,6 +161,30 @@ class ReweightedNet(RowsNet):
         del self.progress_, self.stage_, self.confirmation_
         return self
 
+    def _make_objective(
+        self,
+        rows: Rows,
+        *,
+        share: float,
+        meta_class_weight: NDArray[Any] | None,
+        meta_robustness: float,
+        bound_grows: bool,
+    ) -> None:
+        """Set the losses of both levels, and the stage that the epochs move on."""
+        head = find_head(self.module_.eval(), rows.take(torch.arange(2, device=rows.device)).X)
+        weight = None if meta_class_weight is None else self.parameter.new_tensor(meta_class_weight)
+        self.progress_ = self.parameter.new_full((), SMALLEST_PROGRESS if bound_grows else 1.0)
+        self.stage_ = Stage(share, self.progress_)
+        self.objective_ = Objective(
+            self.losses_,
+            self.meta_share,
+            weight,
+            meta_robustness,
+            self.stage_,
+            head,
+            self.autocast_dtype,
+        )
+
     def _schedule(self, epochs: int) -> Schedule:
         """Schedule the learning rate, unless a callback does."""
         has_callback = any(isinstance(callback, LRScheduler) for _, callback in self.callbacks_)
@@ -191,24 +201,6 @@ class ReweightedNet(RowsNet):
     def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
         """Return the training rows and the trusted rows."""
         return X, self.meta_rows_
-
-    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
-        """Slice rows by index; a loader of the user's own is used as it is."""
-        iterator: Any = self.iterator_train if training else self.iterator_valid
-        options = self.get_params_for("iterator_train" if training else "iterator_valid")
-        is_plain = iterator is DataLoader
-        in_tensors = is_plain and isinstance(dataset, Rows) and not options.keys() - {"shuffle"}
-        if training:
-            self.batching_ = "tensors" if in_tensors else "loader"
-        size = len(dataset) if self.batch_size == -1 else self.batch_size
-        if in_tensors:
-            shuffle = training and options.get("shuffle", True)
-            return RowBatches(dataset, size, self.generator_, shuffle=shuffle)
-        if training and is_plain and not options.keys() & {"sampler", "batch_sampler"}:
-            options.setdefault("shuffle", True)  # skorch's default is the order of the rows
-        if "batch_sampler" not in options:
-            options.setdefault("batch_size", size)
-        return iterator(dataset.for_loader() if isinstance(dataset, Rows) else dataset, **options)
 
     def run_single_epoch(
         self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any

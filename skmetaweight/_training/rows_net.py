@@ -9,10 +9,11 @@ import torch
 from skorch import NeuralNetClassifier
 from skorch.utils import to_tensor
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from skmetaweight._bilevel.forward import outputs_of
 from skmetaweight._bilevel.objective import Batch
-from skmetaweight._data.batches import Rows
+from skmetaweight._data.batches import RowBatches, Rows
 from skmetaweight._data.dataset_rows import DatasetRows
 
 EVALUATION_ROWS = 1024
@@ -43,6 +44,8 @@ class Judgement(NamedTuple):
 class RowsNet(NeuralNetClassifier):
     """A skorch classifier that works on :class:`Rows`, all of them validated.
 
+    While it trains, ``generator_`` draws the order of the rows.
+
     Parameters
     ----------
     autocast_dtype : torch.dtype or None
@@ -54,6 +57,8 @@ class RowsNet(NeuralNetClassifier):
     ) -> None:
         super().__init__(module, criterion=criterion, **kwargs)  # pyright: ignore[reportArgumentType]
         self.autocast_dtype = autocast_dtype
+
+    generator_: torch.Generator
 
     def check_data(self, X: Any, y: Any = None) -> None:
         """Accept anything: the classifier has validated it."""
@@ -76,6 +81,24 @@ class RowsNet(NeuralNetClassifier):
             dtype=self.parameter.dtype,
             cast_integers=is_table and not embeds,
         )
+
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
+        """Slice rows by index; a loader of the user's own is used as it is."""
+        iterator: Any = self.iterator_train if training else self.iterator_valid
+        options = self.get_params_for("iterator_train" if training else "iterator_valid")
+        is_plain = iterator is DataLoader
+        in_tensors = is_plain and isinstance(dataset, Rows) and not options.keys() - {"shuffle"}
+        if training:
+            self.batching_ = "tensors" if in_tensors else "loader"
+        size = len(dataset) if self.batch_size == -1 else self.batch_size
+        if in_tensors:
+            shuffle = training and options.get("shuffle", True)
+            return RowBatches(dataset, size, self.generator_, shuffle=shuffle)
+        if training and is_plain and not options.keys() & {"sampler", "batch_sampler"}:
+            options.setdefault("shuffle", True)  # skorch's default is the order of the rows
+        if "batch_sampler" not in options:
+            options.setdefault("batch_size", size)
+        return iterator(dataset.for_loader() if isinstance(dataset, Rows) else dataset, **options)
 
     @property
     def losses_(self) -> nn.Module:

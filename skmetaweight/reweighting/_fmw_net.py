@@ -109,13 +109,15 @@ class FirstOrderMetaWeightNet(FunctionBasedReweighter):
         weighting: nn.Module | str | None = None,
         optimizer: Callable[..., torch.optim.Optimizer] | None = None,
     ) -> None:
-        self.meta_lr = meta_lr
-        self.meta_interval = meta_interval
-        self.lookahead_lr = lookahead_lr
+        super().__init__(
+            meta_lr=meta_lr,
+            meta_interval=meta_interval,
+            lookahead_lr=lookahead_lr,
+            normalize=normalize,
+            weighting=weighting,
+            optimizer=optimizer,
+        )
         self.eta = eta
-        self.normalize = normalize
-        self.weighting = weighting
-        self.optimizer = optimizer
 
     @classmethod
     def paper(cls, setting: str = "noise") -> FirstOrderMetaWeightNet:

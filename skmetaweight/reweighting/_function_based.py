@@ -33,9 +33,9 @@ class FunctionBasedReweighter(Reweighter):
     Parameters
     ----------
     meta_lr : float
-        Step size of :math:`\psi`'s optimiser.
+        Step size of :math:`\psi`'s optimiser; or None, if the method makes something of that.
     meta_interval : int
-        Batches between updates.
+        Batches between updates; or None, likewise.
     lookahead_lr : float or "lr"
         Step size of the virtual step; "lr" for the learning rate that the optimiser has now.
     normalize : bool
@@ -63,8 +63,8 @@ class FunctionBasedReweighter(Reweighter):
     def __init__(
         self,
         *,
-        meta_lr: float | None,
-        meta_interval: int | None,
+        meta_lr: Any,
+        meta_interval: Any,
         lookahead_lr: float | str,
         normalize: bool,
         weighting: nn.Module | str | None,

@@ -124,14 +124,16 @@ class MetaWeightNet(FunctionBasedReweighter):
         optimizer: Callable[..., torch.optim.Optimizer] | None = None,
         alignment_layers: str | None = None,
     ) -> None:
+        super().__init__(
+            meta_lr=meta_lr,
+            meta_interval=meta_interval,
+            lookahead_lr=lookahead_lr,
+            normalize=normalize,
+            weighting=weighting,
+            optimizer=optimizer,
+        )
         self.memory = memory
-        self.meta_lr = meta_lr
-        self.meta_interval = meta_interval
-        self.lookahead_lr = lookahead_lr
-        self.normalize = normalize
         self.prior = prior
-        self.weighting = weighting
-        self.optimizer = optimizer
         self.alignment_layers = alignment_layers
 
     @classmethod

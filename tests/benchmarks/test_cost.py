@@ -5,15 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "cost.py"
+ROOT = Path(__file__).parents[2]
 
 
 def test_cost_writes_its_numbers(tmp_path):
     out = tmp_path / "cost.jsonl"
     arguments = ["--quick", "--only", "steps", "--steps", "2", "--repeats", "1", "--threads", "1"]
     contestants = ["--contestants", "double-backward", "mw-net-exact"]
-    command = [sys.executable, str(SCRIPT), *arguments, *contestants, "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "benchmarks.cost", *arguments, *contestants, "--out", str(out)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
     records = [json.loads(line) for line in out.read_text().splitlines()]

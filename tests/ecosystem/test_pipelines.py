@@ -83,36 +83,35 @@ def column_transformer() -> ColumnTransformer:
     )
 
 
-def test_column_transformer() -> None:
+def assert_transforms_what_is_trusted(pipe: Any, transformer: Any) -> np.ndarray:
+    """Fit a pipeline, with a meta set and with a mask, and its last step alone; return its X."""
     frame, y, mask = make_frame()
     with config_context(enable_metadata_routing=True):
-        pipe = make_pipeline(column_transformer(), quick(), transform_input=["X_meta"])
         pipe.fit(frame, y, X_meta=frame[mask], y_meta=y[mask])
-    transformer = column_transformer().fit(frame)
+    transformer = pipe[:-1] if transformer is None else transformer.fit(frame)
     X, X_meta = transformer.transform(frame), transformer.transform(frame[mask])
     expected = quick().fit(X, y, X_meta=X_meta, y_meta=y[mask])
     np.testing.assert_array_equal(pipe.predict_proba(frame), expected.predict_proba(X))
-    assert X.shape == (96, 9)
     with config_context(enable_metadata_routing=True):
         pipe.fit(frame, y, meta_mask=mask)
     expected = quick().fit(X, y, meta_mask=mask)
     np.testing.assert_array_equal(pipe.predict_proba(frame), expected.predict_proba(X))
+    return X
+
+
+def test_column_transformer() -> None:
+    with config_context(enable_metadata_routing=True):
+        pipe = make_pipeline(column_transformer(), quick(), transform_input=["X_meta"])
+    X = assert_transforms_what_is_trusted(pipe, column_transformer())
+    assert X.shape == (96, 9)
 
 
 def test_skrub_tabular_pipeline() -> None:
-    frame, y, mask = make_frame()
     # Before 0.6 it was called tabular_learner.
     tabular_pipeline = getattr(skrub, "tabular_pipeline", None) or skrub.tabular_learner
     with config_context(enable_metadata_routing=True):
         pipe = tabular_pipeline(quick()).set_params(transform_input=["X_meta"])
-        pipe.fit(frame, y, X_meta=frame[mask], y_meta=y[mask])
-    X, X_meta = pipe[:-1].transform(frame), pipe[:-1].transform(frame[mask])
-    expected = quick().fit(X, y, X_meta=X_meta, y_meta=y[mask])
-    np.testing.assert_array_equal(pipe.predict_proba(frame), expected.predict_proba(X))
-    with config_context(enable_metadata_routing=True):
-        pipe.fit(frame, y, meta_mask=mask)
-    expected = quick().fit(X, y, meta_mask=mask)
-    np.testing.assert_array_equal(pipe.predict_proba(frame), expected.predict_proba(X))
+    assert_transforms_what_is_trusted(pipe, None)
 
 
 def test_skrub_table_vectorizer_in_a_meta_pipeline() -> None:

@@ -15,15 +15,7 @@ from skmetaweight import MetaWeightClassifier
 from skmetaweight.datasets import corrupt_labels
 from skmetaweight.inspection import SampleWeightDisplay, WeightingFunctionDisplay
 
-matplotlib = pytest.importorskip("matplotlib")
-matplotlib.use("Agg")
 plt = pytest.importorskip("matplotlib.pyplot")
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")

@@ -6,15 +6,7 @@ import pytest
 from skmetaweight import MetaWeightNet
 from skmetaweight.inspection import TrainingHistoryDisplay, WeightingFunctionDisplay
 
-matplotlib = pytest.importorskip("matplotlib")
-matplotlib.use("Agg")
 plt = pytest.importorskip("matplotlib.pyplot")
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 def test_lines_are_the_history(method, fitted):

@@ -1,4 +1,4 @@
-"""What is learned in accuracy.py: a data set, a kind of label noise, some trusted rows, a seed.
+"""What is learned: a data set, a kind of label noise, some trusted rows, a seed.
 
 The data folder is named by the environment variable SKMETAWEIGHT_DATA. It holds `index.csv`, with
 the columns name, n, d, n_classes, imbalance_ratio and real_noise, and `<name>/<name>.npz` with X,

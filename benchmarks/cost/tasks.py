@@ -1,4 +1,4 @@
-"""What is trained in cost.py: networks, and data of the right shape with a fixed seed."""
+"""What is trained: networks, and data of the right shape with a fixed seed."""
 
 from __future__ import annotations
 

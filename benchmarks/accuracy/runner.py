@@ -1,4 +1,4 @@
-"""The grid of accuracy.py and its fits: one line of JSON each, resumable, in parallel."""
+"""The grid and its fits: one line of JSON each, resumable, in parallel."""
 
 from __future__ import annotations
 
@@ -14,14 +14,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from _methods import METHODS, Fitted
-from _tasks import InfeasibleError, Problem, Setting, expected_size, max_rows_of, noises_of, prepare
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from benchmarks.accuracy.methods import METHODS
+from benchmarks.accuracy.methods.method import Fitted
+from benchmarks.accuracy.tasks import (
+    InfeasibleError,
+    Problem,
+    Setting,
+    expected_size,
+    max_rows_of,
+    noises_of,
+    prepare,
+)
 from skmetaweight import __version__
 
 KEY = ("task", "noise", "n_meta", "seed", "max_rows", "method")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from _comparison import cliques
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from benchmarks.accuracy.comparison import cliques
 
 LEFT, RIGHT = 0.22, 0.78
 """The ends of the scale, as shares of the width."""

@@ -1,38 +1,23 @@
-"""The parts of cost.py that are not about a single step."""
+"""Whole fits, growth with size, predict and import: what is not about a single step."""
 
 from __future__ import annotations
 
 import argparse
 import subprocess
 import sys
-import time
 import warnings
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 import torch
-from _cost_baselines import plain_loop, skorch_fit, synchronize
-from _cost_contestants import classifier
-from _cost_measure import Report, alternate, fit_line, paired_ratios, spread
-from _cost_tasks import LEARNING_RATE, Task, make_data, make_task, mlp
-from torch import nn
 
-
-def timed(work: Callable[[], object], device: str = "cpu") -> float:
-    start = time.perf_counter()
-    work()
-    synchronize(device)
-    return time.perf_counter() - start
-
+from benchmarks.cost.baselines import plain_loop, skorch_fit, skorch_net
+from benchmarks.cost.contestants import classifier, fit_with_meta
+from benchmarks.cost.measure import alternate, fit_line, paired_ratios, spread, timed
+from benchmarks.cost.report import Report
+from benchmarks.cost.tasks import Task, make_data, make_task, mlp
 
 # Whole fits ------------------------------------------------------------------------------------
-
-
-def fit_default(task: Task, epochs: int) -> None:
-    """The defaults, given trusted rows beside the training rows: as many steps as skorch's."""
-    clf = classifier(task, epochs)
-    clf.fit(task.X, task.y, X_meta=task.X_meta, y_meta=task.y_meta)
 
 
 def fit_default_split(task: Task, epochs: int) -> None:
@@ -44,26 +29,14 @@ def fit_default_split(task: Task, epochs: int) -> None:
 
 def fit_skorch_split(task: Task, epochs: int) -> None:
     """skorch as it comes: a fifth of the rows is held out and scored after every epoch."""
-    from skorch import NeuralNetClassifier
-
-    NeuralNetClassifier(
-        task.new_module(),
-        criterion=nn.CrossEntropyLoss,
-        optimizer=torch.optim.AdamW,
-        lr=LEARNING_RATE,
-        batch_size=task.batch_size,
-        max_epochs=epochs,
-        iterator_train__shuffle=True,
-        device=task.device,
-        verbose=0,
-    ).fit(task.X, task.y)
+    skorch_net(task, epochs).fit(task.X, task.y)
 
 
 def measure_fit(report: Report, args: argparse.Namespace, device: str) -> None:
     task = make_task("mlp-256", 8 if args.quick else 80, device)
     epochs = 2 if args.quick else 10
     fits = {
-        "default": fit_default,
+        "default": fit_with_meta,
         "skorch": skorch_fit,
         "default, split": fit_default_split,
         "skorch, split": fit_skorch_split,
@@ -71,9 +44,7 @@ def measure_fit(report: Report, args: argparse.Namespace, device: str) -> None:
     runs = {name: partial(timed, partial(fit, task, epochs), device) for name, fit in fits.items()}
     seconds = alternate(runs, args.repeats)
     print(f"\nwhole fit, {device}: {len(task.y)} rows, {epochs} epochs")
-    for name, values in seconds.items():
-        report.add("fit", contestant=name, device=device, rows=len(task.y), **spread(values))
-        print(f"{name:<24}{np.median(values):9.3f} s")
+    report.seconds("fit", seconds, device=device, rows=len(task.y))
     ratios = paired_ratios(seconds["default"], seconds["skorch"])
     report.ratio(f"{device}: default fit / skorch's, the same rows", ratios, 0.9)
     ratios = paired_ratios(seconds["default, split"], seconds["skorch, split"])
@@ -109,7 +80,7 @@ def growth_task(n_rows: int, n_classes: int = 7, width: int = 256) -> Task:
 
 
 def measure_growth(report: Report, args: argparse.Namespace) -> None:
-    fits = {"default": fit_default, "plain-loop": plain_loop}
+    fits = {"default": fit_with_meta, "plain-loop": plain_loop}
     for axis, tasks in growth_tasks(args.quick).items():
         print(f"\none epoch, by {axis}{'':<12}{'default s':>12}{'plain s':>10}{'ratio':>8}")
         runs = {
@@ -140,7 +111,7 @@ def measure_growth(report: Report, args: argparse.Namespace) -> None:
 
 def measure_predict(report: Report, args: argparse.Namespace) -> None:
     task = make_task("mlp-256", 2)
-    clf = classifier(task, 1).fit(task.X, task.y, X_meta=task.X_meta, y_meta=task.y_meta)
+    clf = fit_with_meta(task, 1)
     X, _ = make_data(20_000 if args.quick else 1_000_000, (54,))
     module, sizes = clf.net_.module_, []
     hook = module.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
@@ -159,9 +130,7 @@ def measure_predict(report: Report, args: argparse.Namespace) -> None:
     }
     seconds = alternate(runs, args.repeats)
     print(f"\npredict: {len(X)} rows in batches of {sizes[0]}")
-    for name, values in seconds.items():
-        report.add("predict", contestant=name, rows=len(X), batch=sizes[0], **spread(values))
-        print(f"{name:<24}{np.median(values):9.3f} s")
+    report.seconds("predict", seconds, rows=len(X), batch=sizes[0])
     ratios = paired_ratios(seconds["predict_proba"], seconds["bare module"])
     report.ratio("predict_proba / bare module, the same batches", ratios, 1.2)
 
@@ -177,8 +146,6 @@ def measure_import(report: Report, args: argparse.Namespace) -> None:
     }
     seconds = alternate(runs, args.repeats)
     print("\nimport")
-    for name, values in seconds.items():
-        report.add("import", contestant=name, **spread(values))
-        print(f"{name:<24}{np.median(values):9.3f} s")
+    report.seconds("import", seconds)
     ratios = paired_ratios(seconds["skmetaweight"], seconds["dependencies"])
     report.ratio("import skmetaweight / import torch, sklearn, skorch", ratios, 1.1)

@@ -1,10 +1,10 @@
 """Compare the accuracy of MetaWeightClassifier and of other methods with the same trusted rows.
 
-SKMETAWEIGHT_DATA names the folder with the data sets; see _tasks.py for its format.
+SKMETAWEIGHT_DATA names the folder with the data sets; see tasks.py for its format.
 
-    python benchmarks/accuracy.py --quick --out quick.jsonl      # minutes, and it means little
-    python benchmarks/accuracy.py --jobs 2 --out results.jsonl   # the development tasks
-    python benchmarks/accuracy.py report results.jsonl --out report
+    python -m benchmarks.accuracy --quick --out quick.jsonl      # minutes, and it means little
+    python -m benchmarks.accuracy --jobs 2 --out results.jsonl   # the development tasks
+    python -m benchmarks.accuracy report results.jsonl --out report
 
 A run that was stopped goes on where it was when it is started again with the same --out.
 """
@@ -17,10 +17,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from _methods import METHODS
-from _report import write_report
-from _runner import BY_META_SIZE, MAIN, QUICK, QUICK_ROWS, QUICK_TASKS, Block, Fit, plan, run
-from _tasks import NOISES, task_names
+from benchmarks.accuracy.methods import METHODS
+from benchmarks.accuracy.report import write_report
+from benchmarks.accuracy.runner import (
+    BY_META_SIZE,
+    MAIN,
+    QUICK,
+    QUICK_ROWS,
+    QUICK_TASKS,
+    Block,
+    Fit,
+    plan,
+    run,
+)
+from benchmarks.accuracy.tasks import NOISES, task_names
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +82,9 @@ def chosen_fits(args: argparse.Namespace) -> list[Fit]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.accuracy",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_run_arguments(parser)
     reporter = argparse.ArgumentParser(prog=f"{parser.prog} report")

