@@ -104,27 +104,40 @@ def check_fit_data(
     given = given.opened(estimator)
     y = check_y(given.y)
     table = estimator._table if resume else unfitted_table(estimator, given.X)
-    X = read_X(estimator, given.X, table, reset=not resume)
-    check_lengths(X, y, "X", "y")
-    classes = _check_classes(estimator, y, classes, resume=resume)
-    rows = LabelledRows(X, encode(y, classes, "y"), check_sample_weight(given.sample_weight, X))
+    rows, classes = _check_rows(estimator, given, y, table, classes, resume=resume)
     if given.X_meta is not None:
-        train, meta = rows, _check_meta(estimator, given, X, table, classes)
-        warn_of_scale(_numbers(meta.X), _numbers(X))
+        train, meta = rows, _check_meta(estimator, given, rows.X, table, classes)
+        warn_of_scale(_numbers(meta.X), _numbers(train.X))
         train_indices, meta_indices = np.arange(len(y)), np.empty(0, dtype=int)
     else:
         train_indices, meta_indices = _parted(estimator, rows, given.meta_mask, random_state)
         train, meta = rows.take(train_indices), rows.take(meta_indices)._replace(sample_weight=None)
     _check_sizes(train, meta)
-    if not resume:
+    if not resume and table is not None:
         quantiles = estimator.numeric_scaling == "quantile"
-        estimator._table = table and fit_table(
-            table.categorical, train.X, meta.X, quantiles=quantiles
-        )
+        table = fit_table(table.categorical, train.X, meta.X, quantiles=quantiles)
+    estimator._table = table
     train = train._replace(X=encode_X(estimator, train.X)).with_mean_weight_one()
     meta = meta._replace(X=encode_X(estimator, meta.X))
     warn_of_missing_classes(meta.y, classes)
     return FitData(train, meta, train_indices, meta_indices, classes, given.has_trusted_rows)
+
+
+def _check_rows(
+    estimator: Any,
+    given: GivenData,
+    y: NDArray[Any],
+    table: Table | None,
+    classes: Any,
+    *,
+    resume: bool,
+) -> tuple[LabelledRows, NDArray[Any]]:
+    """Validate the rows of X; return them, trusted ones among them or not, and the classes."""
+    X = read_X(estimator, given.X, table, reset=not resume)
+    check_lengths(X, y, "X", "y")
+    classes = _check_classes(estimator, y, classes, resume=resume)
+    weight = check_sample_weight(given.sample_weight, X)
+    return LabelledRows(X, encode(y, classes, "y"), weight), classes
 
 
 def _check_meta(

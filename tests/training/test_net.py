@@ -1,5 +1,6 @@
 """The net as skorch's users know it: callbacks, history, loaders, checkpoints."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -273,6 +274,18 @@ def test_dict_of_arrays_through_a_loader(data: Data) -> None:
     by_loader.fit(X, data.y, meta_mask=data.mask)
     by_tensors = quick(**options).fit(data.X, data.y, meta_mask=data.mask)
     np.testing.assert_array_equal(by_loader.predict_proba(X), by_tensors.predict_proba(data.X))
+
+
+def test_net_can_be_copied_while_it_trains(fitted: Fitted, data: Data) -> None:
+    copies = []
+
+    class Copy(Callback):
+        def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+            copies.append(copy.deepcopy(net))
+
+    clf = fitted(callbacks=[Copy()], early_stopping=False)
+    copied, rows = copies[-1], clf.net_.make_rows(data.X, data.y)
+    np.testing.assert_array_equal(copied.probabilities(rows), clf.predict_proba(data.X))
 
 
 # ------------------------------------------------------------------ components
