@@ -1,4 +1,4 @@
-"""The house of DESIGN: which wing may import which, and that each says so."""
+"""Which wing may import which, and that each says so."""
 
 import ast
 import importlib

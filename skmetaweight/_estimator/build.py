@@ -7,6 +7,7 @@ import inspect
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from skmetaweight._data.fit_data import FitData
 from skmetaweight._estimator.default_network import default_network_options, set_statistics
 from skmetaweight._tabular.modules import TabularMLP
 from skmetaweight._training.net import ReweightedNet
-from skmetaweight.reweighting import make_reweighter
+from skmetaweight.reweighting import Reweighter
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -56,7 +57,13 @@ def seeded(device: torch.device, seed: int) -> Iterator[None]:
 
 
 def build_net(
-    estimator: Any, data: FitData, device: torch.device, seed: int, *, constant_lr: bool
+    estimator: Any,
+    data: FitData,
+    reweighter: Reweighter,
+    device: torch.device,
+    seed: int,
+    *,
+    constant_lr: bool,
 ) -> ReweightedNet:
     """Build and initialise the net that an estimator's parameters describe."""
     _refuse_compilation(estimator)
@@ -71,7 +78,7 @@ def build_net(
     net = ReweightedNet(
         options.pop("module"),
         copy.deepcopy(criterion) if isinstance(criterion, nn.Module) else criterion,
-        reweighter=make_reweighter(estimator.method, **estimator._method_params()),
+        reweighter=reweighter,
         meta_share=estimator.meta_share,
         meta_batch_size=estimator.meta_batch_size or _meta_batch_size(estimator, batch_size),
         lr_schedule="constant" if constant_lr else _lr_schedule(estimator.lr_schedule),
@@ -140,13 +147,13 @@ def _batch_size(batch_size: int | str, n_train: int) -> int:
 def _lr_schedule(lr_schedule: Any) -> str | tuple[int, ...]:
     if isinstance(lr_schedule, str):
         return lr_schedule
-    milestones = np.asarray(lr_schedule)
-    if milestones.ndim != 1 or milestones.dtype.kind not in "iu" or not (milestones > 0).all():
+    milestones = tuple(lr_schedule)
+    if not all(isinstance(m, Integral) and m is not True and int(m) > 0 for m in milestones):
         raise ValueError(
             "lr_schedule must be 'cosine', 'constant' or the epochs, from 1, after which the rate "
             f"is divided by ten; got {lr_schedule!r}."
         )
-    return tuple(milestones.tolist())
+    return tuple(map(int, milestones))
 
 
 def _meta_batch_size(estimator: Any, batch_size: int) -> int:

@@ -31,12 +31,14 @@ def diagnose(estimator: Any, data: FitData) -> None:
     if estimator.weight_strength_ == 0:
         return
     learned = estimator.sample_weights_[data.train_indices]
-    if warn_of_collapse(estimator.net_.reweighter_.normalizer_ * learned):
+    reweighter = estimator.net_.reweighter_
+    steps = "method__meta_lr or " if "meta_lr" in reweighter.get_params() else ""
+    if warn_of_collapse(reweighter.normalizer_ * learned, f"{steps}max_epochs"):
         return
     warn_of_suppressed_classes(learned, data.train.y, data.classes)
 
 
-def warn_of_collapse(weights: NDArray[Any]) -> bool:
+def warn_of_collapse(weights: NDArray[Any], remedies: str) -> bool:
     """Warn if all weights are near zero, or all equal; return whether they are."""
     mean, spread = weights.mean(), weights.std()
     if mean < 1e-3:
@@ -47,7 +49,7 @@ def warn_of_collapse(weights: NDArray[Any]) -> bool:
         return False
     warnings.warn(
         f"The learned weights are {what}: nothing was learned about the rows. Check that the meta "
-        "set is preprocessed as X and large enough, or raise method__meta_lr or max_epochs.",
+        f"set is preprocessed as X and large enough, or raise {remedies}.",
         ConvergenceWarning,
         stacklevel=5,
     )

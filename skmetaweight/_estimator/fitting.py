@@ -22,7 +22,7 @@ from skmetaweight._estimator.label_quality import judge
 from skmetaweight._training.confirmation import FEWEST_EPOCHS, MANY_TRUSTED_ROWS
 from skmetaweight._training.net import ReweightedNet
 from skmetaweight._training.tasks import FitTasks, run_as_task
-from skmetaweight.reweighting import Reweighter
+from skmetaweight.reweighting import Reweighter, make_reweighter
 from skmetaweight.reweighting._weighting import WeightingFunction
 
 
@@ -49,6 +49,7 @@ def run_fit(
     """
     estimator._validate_params()
     estimator._check_net_params()
+    reweighter = make_reweighter(estimator.method, **estimator._method_params())
     random_state = fresh_or_given(estimator.random_state)
     seed = int(random_state.randint(np.iinfo(np.int32).max))
     device = resolve_device(estimator.device)
@@ -62,7 +63,9 @@ def run_fit(
             net = (
                 estimator.net_
                 if resume
-                else build_net(estimator, data, device, seed, constant_lr=epochs is not None)
+                else build_net(
+                    estimator, data, reweighter, device, seed, constant_lr=epochs is not None
+                )
             )
             rows = net.make_rows(*weigh_by_class(estimator.class_weight, data.classes, data.train))
             check_components(net, rows, len(data.classes))

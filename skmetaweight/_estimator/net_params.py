@@ -44,7 +44,8 @@ class NetParamsMixin(BaseEstimator):
         return {
             name: value
             for name, value in vars(self).items()
-            if name not in named and not name.startswith("_") and not name.endswith("_")
+            if name not in named
+            and (_has_prefix(name) or not (name.startswith("_") or name.endswith("_")))
         }
 
     def _net_params(self) -> dict[str, Any]:
@@ -92,7 +93,7 @@ class NetParamsMixin(BaseEstimator):
         refuse_moved_params(params)
         stored = self._prefixed_params()
         known = super().get_params(deep=True)
-        has_object = hasattr(params.get("method", getattr(self, "method", None)), "set_params")
+        has_object = isinstance(params.get("method", getattr(self, "method", None)), BaseEstimator)
 
         def is_nested(name: str) -> bool:
             if name in stored:

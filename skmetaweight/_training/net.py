@@ -233,7 +233,7 @@ class ReweightedNet(RowsNet):
 
     def train_step(self, batch: Batch, **fit_params: Any) -> StepResult:
         """Let the reweighter fill the gradients, then step the parameters."""
-        update = self.n_batches_ % self.reweighter_.meta_interval_ == 0
+        update = bool(self.n_batches_ % self.reweighter_.meta_interval_ == 0)
         self.n_batches_ += 1
         self.optimizer_.zero_grad(set_to_none=True)
         lr = float(self.optimizer_.param_groups[0]["lr"])

@@ -22,8 +22,7 @@ from skmetaweight._bilevel.objective import (
     trainable,
 )
 from skmetaweight.reweighting._base import StepResult
-from skmetaweight.reweighting._function_based import FunctionBasedReweighter
-from skmetaweight.reweighting._paper import check_setting
+from skmetaweight.reweighting._function_based import FunctionBasedReweighter, check_setting
 
 
 class FirstOrderMetaWeightNet(FunctionBasedReweighter):
@@ -123,8 +122,7 @@ class FirstOrderMetaWeightNet(FunctionBasedReweighter):
     def paper(cls, setting: str = "noise") -> FirstOrderMetaWeightNet:
         r"""Return the released setting for label noise or for imbalanced classes.
 
-        ``MetaWeightClassifier(module, method=FirstOrderMetaWeightNet.paper(), **PAPER_TRAINING)``
-        is the published experiment but for its batches of 256: see
+        For the training around it, which has batches of 256, see
         :data:`~skmetaweight.reweighting.PAPER_TRAINING`. With another optimiser than SGD the fair
         published baseline is ``paper().set_params(lookahead_lr=0.1)``.
 

@@ -27,6 +27,10 @@ CHUNK_ROWS = 4096
 """Rows that the weighting network sees at a time outside training."""
 
 
+SETTINGS = ("noise", "imbalance")
+"""Published settings."""
+
+
 class FunctionBasedReweighter(Reweighter):
     r"""Base of the methods that learn :math:`V_\psi`; it owns :math:`\psi` and its optimiser.
 
@@ -186,3 +190,16 @@ class FunctionBasedReweighter(Reweighter):
         super().load_state_dict(state)
         self.network_.load_state_dict(state["network"])
         self.network_optimizer_.load_state_dict(copy.deepcopy(state["optimizer"]))
+
+
+def check_setting(setting: str) -> str:
+    """Return the name of a published setting.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name.
+    """
+    if setting not in SETTINGS:
+        raise ValueError(f"setting must be one of {', '.join(SETTINGS)}; got {setting!r}.")
+    return setting

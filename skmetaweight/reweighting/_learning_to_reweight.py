@@ -66,7 +66,7 @@ class LearningToReweight(Reweighter):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "memory": [Interval(Real, 0, 1, closed="left")],
         "sharpness": [Interval(Real, 0, None, closed="neither")],
-        "bias": [Real],
+        "bias": [Interval(Real, None, None, closed="neither")],
         "meta_interval": [Interval(Integral, 1, None, closed="left")],
         "alignment_layers": [StrOptions({"last", "all"}), None],
     }
@@ -90,8 +90,7 @@ class LearningToReweight(Reweighter):
     def paper(cls) -> LearningToReweight:
         """Return the published method.
 
-        ``MetaWeightClassifier(module, method=LearningToReweight.paper(), **PAPER_TRAINING)`` is the
-        published experiment: see :data:`~skmetaweight.reweighting.PAPER_TRAINING`.
+        For the training around it see :data:`~skmetaweight.reweighting.PAPER_TRAINING`.
         """
         return cls(memory=0.0)
 

@@ -21,8 +21,7 @@ from skmetaweight._bilevel.objective import (
     trainable,
 )
 from skmetaweight.reweighting._base import StepResult
-from skmetaweight.reweighting._function_based import FunctionBasedReweighter
-from skmetaweight.reweighting._paper import check_setting
+from skmetaweight.reweighting._function_based import FunctionBasedReweighter, check_setting
 from skmetaweight.reweighting._weighting import WeightingNetwork
 
 
@@ -82,13 +81,13 @@ class MetaWeightNet(FunctionBasedReweighter):
     Notes
     -----
     NOTE[DIFF]: weights have mean one. Raw sigmoid weights also rescale the learning rate and can
-    all collapse to zero. The released script for imbalance divides by their sum, which is the
-    same loss; ``normalize=False`` divides by n, as that for noise does.
+    all collapse to zero. The released scripts for imbalance and for WRN-28-10 divide by their sum,
+    which is the same loss; ``normalize=False`` divides by n, as ``MW-Net.py`` does.
 
     NOTE[DIFF]: ``lookahead_lr`` is 0.1. As published the virtual step has the size of the learning
     rate, which is 0.1 at first, for SGD. That of Adam, 1e-3, is too small to tell weights apart.
 
-    NOTE[DIFF]: the loss that enters :math:`V` is detached, as in the paper and the script for
+    NOTE[DIFF]: the loss that enters :math:`V` is detached, as in the paper and the scripts for
     noise. The released script for imbalance lets the gradient of the virtual step run through it.
 
     NOTE[DIFF]: meta batches go on from one epoch to the next, and a batch may begin in one
@@ -141,7 +140,7 @@ class MetaWeightNet(FunctionBasedReweighter):
         r"""Return the released setting for label noise or for imbalanced classes.
 
         ``MetaWeightClassifier(module, method=MetaWeightNet.paper(), **PAPER_TRAINING)`` is the
-        published experiment: see :data:`~skmetaweight.reweighting.PAPER_TRAINING`. With another
+        released ``MW-Net.py``: see :data:`~skmetaweight.reweighting.PAPER_TRAINING`. With another
         optimiser than SGD the fair published baseline is ``paper().set_params(lookahead_lr=0.1)``:
         the virtual step has the size of the learning rate, that of AdamW is too small for it.
 
@@ -150,6 +149,8 @@ class MetaWeightNet(FunctionBasedReweighter):
         setting : {"noise", "imbalance"}, default="noise"
             Raw weights, and Adam at 1e-3 with weight decay 1e-4 for :math:`\psi`; or weights
             divided by their sum, and SGD at 1e-5 with Nesterov momentum 0.9 and weight decay 5e-4.
+            The released script for WRN-28-10 with label noise is ``paper("imbalance")`` with
+            ``meta_lr=1e-3``.
         """
         if check_setting(setting) == "noise":
             return cls(memory=0.0, lookahead_lr="lr", normalize=False)

@@ -12,7 +12,7 @@ import torch
 from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
-from skmetaweight import MetaWeightClassifier
+from skmetaweight import LearningToReweight, MetaWeightClassifier
 from tests.conftest import Data, Linear, make_data, quick
 
 DATA = make_data()
@@ -111,6 +111,7 @@ BAD_DATA = {
 }
 
 BAD_PARAMETERS = {
+    "class for a method": ({"method": LearningToReweight}, r"'method' parameter .* Got <class"),
     "unknown method": ({"method": "mwnet"}, r"'method' parameter .* Got 'mwnet' instead"),
     "methods are listed": ({"method": "mwnet"}, r"among .*'l2rw'.*"),
     **{
@@ -145,12 +146,18 @@ BAD_PARAMETERS = {
                 "normalize": (2,),
             },
             "fmw-net": {"meta_interval": (0, None), "meta_lr": (0.0,), "eta": (-1,)},
-            "l2rw": {"memory": (1.0,), "sharpness": (0,), "bias": ("none",), "meta_interval": (0,)},
+            "l2rw": {
+                "memory": (1.0,),
+                "sharpness": (0,),
+                "bias": ("none", np.inf),
+                "meta_interval": (0,),
+            },
         }.items()
         for name, values in names.items()
         for value in values
     },
     "milestones": ({"lr_schedule": (0, 3)}, r"epochs, from 1, after .* got \(0, 3\)"),
+    "milestones of milestones": ({"lr_schedule": [[1], [2, 3]]}, r"epochs, from 1, after .* got"),
     "milestones of parts": ({"lr_schedule": [0.5]}, r"epochs, from 1, after .* got \[0.5\]"),
     "LBFGS": ({"optimizer": torch.optim.LBFGS}, "LBFGS needs a closure"),
     "mean criterion": (

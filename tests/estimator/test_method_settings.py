@@ -4,6 +4,7 @@ import copy
 import pickle
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from sklearn import config_context
@@ -72,6 +73,47 @@ def test_prefix_overrides_an_object_and_leaves_it_alone(fitted: Fitted) -> None:
     assert method.memory == 0.5
 
 
+def test_numbers_of_numpy_are_settings(fitted: Fitted) -> None:
+    plain = fitted(method__meta_interval=2, method__memory=0.5).sample_weights_
+    of_numpy = {"method__meta_interval": np.int64(2), "method__memory": np.float32(0.5)}
+    np.testing.assert_array_equal(fitted(**of_numpy).sample_weights_, plain)
+
+
+def test_object_with_settings_beyond_its_signature_trains_with_them(fitted: Fitted) -> None:
+    class Mine(MetaWeightNet):
+        def __init__(self, *, gamma: float = 1.0, **settings: Any) -> None:
+            super().__init__(**settings)
+            self.gamma = gamma
+
+    assert fitted(method=Mine(memory=0)).net_.reweighter_.memory == 0
+
+
+def test_setting_may_end_in_an_underscore(fitted: Fitted) -> None:
+    class Mine(MetaWeightNet):
+        def __init__(self, lambda_: float = 1.0) -> None:
+            super().__init__()
+            self.lambda_ = lambda_
+
+    assert fitted(method=Mine(), method__lambda_=0.5).net_.reweighter_.lambda_ == 0.5
+    with pytest.raises(TypeError, match="has no setting 'memory_'; it has"):
+        fitted(method__memory_=0.3)
+
+
+def test_prefix_can_be_taken_back() -> None:
+    clf = quick(method__memory=0.5)
+    del clf.method__memory
+    assert "method__memory" not in clf.get_params()
+
+
+@pytest.mark.parametrize("fit", ["fit", "partial_fit"])
+def test_unknown_setting_is_refused_when_a_fit_goes_on(fit: str, data: Data) -> None:
+    clf = quick(warm_start=True).fit(data.X, data.y, meta_mask=data.mask)
+    clf.set_params(method__memry=0)
+    with pytest.raises(TypeError, match="MetaWeightNet has no setting 'memry'"):
+        getattr(clf, fit)(data.X, data.y, meta_mask=data.mask)
+    assert clf.predict(data.X).shape == data.y.shape
+
+
 @pytest.mark.parametrize(
     ("params", "message"),
     [
@@ -87,8 +129,9 @@ def test_prefix_overrides_an_object_and_leaves_it_alone(fitted: Fitted) -> None:
             {"method": MetaWeightNet(), "method__eta": 1},
             "MetaWeightNet has no setting 'eta'; it has",
         ),
+        ({"method__memory__x": 1}, "MetaWeightNet has no setting 'memory__x'; it has"),
     ],
-    ids=["l2rw", "uniform", "object"],
+    ids=["l2rw", "uniform", "object", "nested"],
 )
 def test_settings_that_a_method_lacks_are_refused_with_those_it_has(
     params: dict[str, Any], message: str, data: Data
