@@ -6,7 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from sklearn.base import clone
 from sklearn.datasets import load_iris
+
+from tests.reweighting import test_every_method as every_method
+from tests.reweighting._cases import MethodCase
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -29,16 +34,6 @@ def test_python_blocks_run(code):
 
 def test_there_is_a_python_block():
     assert BLOCKS
-
-
-def test_method_of_the_guide_can_be_fitted():
-    guide = (ROOT / "docs" / "add_a_method.rst").read_text(encoding="utf-8")
-    code = re.search(r"code-block:: python\n\n((?: {3}.*\n|\n)+)", guide).group(1)
-    names = {}
-    exec(compile(textwrap.dedent(code), "add_a_method.rst", "exec"), names)
-    X, y = load_iris(return_X_y=True)
-    clf = names["clf"].set_params(max_epochs=3).fit(X, y, X_meta=X[::10], y_meta=y[::10])
-    assert clf.sample_weights_.min() == 0
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -77,11 +72,28 @@ def test_getting_started_runs():
     plt.close("all")
 
 
-def test_added_method_trains():
+def added_method():
     names = {}
     exec(compile("\n".join(rst_code("add_a_method.rst")), "add_a_method.rst", "exec"), names)
+    return names["clf"]
+
+
+def test_added_method_trains():
     X, y = load_iris(return_X_y=True)
-    clf = names["clf"].set_params(max_epochs=3).fit(X, y, meta_mask=np.arange(150) % 10 == 0)
-    assert set(clf.sample_weights_) > {0.0}
-    with pytest.raises(AttributeError, match="threshold"):
+    clf = added_method().set_params(max_epochs=3).fit(X, y, meta_mask=np.arange(150) % 10 == 0)
+    assert 0 < clf.sample_weights_.min() < 0.9
+    with pytest.raises(AttributeError, match="of which nothing is learned"):
         _ = clf.weighting_function_
+
+
+@pytest.mark.parametrize("meta_share", [0.0, 0.3])
+def test_added_method_passes_the_shared_tests(meta_share):
+    method = added_method().method
+    case = MethodCase(lambda: clone(method), "discounted", False, False, None)
+    every_method.test_weights_are_nonnegative_and_normalised(case, meta_share)
+    every_method.test_order_of_the_rows_does_not_matter(case, meta_share)
+    every_method.test_state_goes_on_identically(case, meta_share)
+    every_method.test_shapes_dtypes_and_devices(case, torch.float32)
+    every_method.test_rows_that_were_not_trained_on_are_weighed(case)
+    every_method.test_function_or_the_reason_why_there_is_none(case)
+    every_method.test_settings_are_those_of_a_scikit_learn_object(case)

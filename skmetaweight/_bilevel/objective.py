@@ -203,7 +203,10 @@ class Objective:
         repeatable: bool = True,
         keep_calls: bool = False,
     ) -> TrainingPass:
-        """Run the training forward: the only one that moves BatchNorm statistics."""
+        """Run the training forward: the only one that moves BatchNorm statistics.
+
+        With a meta share trusted rows take part, also while the stage lets them count for nothing.
+        """
         rows = (batch, meta_batch) if self.meta_share else (batch,)
         start = (get_rng_state(batch.y.device), copy_of_buffers(module)) if repeatable else None
         with (

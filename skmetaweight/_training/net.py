@@ -126,14 +126,14 @@ class ReweightedNet(RowsNet):
         tasks: FitTasks,
         *,
         confirm: bool,
-        **meta_loss: Any,
+        **objective: Any,
     ) -> ReweightedNet:
         """Train for some epochs; then put back the epoch that is kept.
 
         Trusted rows are withheld from the training loss at first if they are to confirm weights.
-        Keywords are those of the objective.
+        Further keywords say what the losses are.
         """
-        self._make_objective(rows, share=0.0 if confirm else self.meta_share, **meta_loss)
+        self._make_objective(rows, share=0.0 if confirm else self.meta_share, **objective)
         self.reweighter_.bind(self.objective_, len(rows))
         self.meta_rows_ = meta_rows
         self.generator_ = torch.Generator().manual_seed(self.seed + self.n_batches_)

@@ -3,11 +3,12 @@
 It may import ``_bilevel``. Read in this order:
 
 1. ``_base``: what a method is;
-2. ``_meta_weight_net``: one method, as all others are written;
+2. ``_uniform``, the shortest method, and ``_meta_weight_net``, the default one, with and without a
+   memory;
 3. ``_function_based``, ``_weighting``: what methods with a weighting function share, the network
    and the fitted function;
 4. ``_memory``: the running mean of each row's alignment;
-5. ``_fmw_net``, ``_learning_to_reweight``, ``_uniform``: the other methods;
+5. ``_fmw_net``, ``_learning_to_reweight``: the other methods.
 
 To add one: write a subclass of :class:`Reweighter` in a file of its own, add its row to
 ``METHODS``, a row to ``tests/reweighting/_cases.py`` and a slow reference to

@@ -124,7 +124,8 @@ class FirstOrderMetaWeightNet(FunctionBasedReweighter):
 
         For the training around it, which has batches of 256, see
         :data:`~skmetaweight.reweighting.PAPER_TRAINING`. With another optimiser than SGD the fair
-        published baseline is ``paper().set_params(lookahead_lr=0.1)``.
+        published baseline is ``paper().set_params(lookahead_lr=0.1)`` with ``meta_share=0,
+        early_stopping=False``.
 
         Parameters
         ----------

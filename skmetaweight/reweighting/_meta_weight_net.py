@@ -141,8 +141,9 @@ class MetaWeightNet(FunctionBasedReweighter):
 
         ``MetaWeightClassifier(module, method=MetaWeightNet.paper(), **PAPER_TRAINING)`` is the
         released ``MW-Net.py``: see :data:`~skmetaweight.reweighting.PAPER_TRAINING`. With another
-        optimiser than SGD the fair published baseline is ``paper().set_params(lookahead_lr=0.1)``:
-        the virtual step has the size of the learning rate, that of AdamW is too small for it.
+        optimiser than SGD the fair published baseline is ``paper().set_params(lookahead_lr=0.1)``
+        with ``meta_share=0, early_stopping=False``: the virtual step has the size of the learning
+        rate, and that of AdamW is too small for it.
 
         Parameters
         ----------

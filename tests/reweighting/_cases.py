@@ -26,6 +26,8 @@ N_ROWS, N_META, N_CLASSES = 12, 10, 3
 class MethodCase(NamedTuple):
     """One row for each method.
 
+    ``make`` builds it; ``method`` is its name in METHODS; ``normalized`` says whether the weights
+    of a batch have mean one, ``has_function`` whether it learns a function of the loss.
     ``own_meta_pass`` says when a step draws a meta batch through the module by itself:
     "always" at an update, "without share" if the trusted rows were not in the training pass.
     """
