@@ -78,12 +78,12 @@ def make_reweighter(method: str | Reweighter, **settings: Any) -> Reweighter:
         If the method has no setting of a name; the message lists those that it has.
     """
     reweighter: Any = METHODS[method]() if isinstance(method, str) else copy.deepcopy(method)
-    known = reweighter.get_params(deep=False)
-    unknown = [name for name in settings if name not in reweighter.get_params()]
+    unknown = settings.keys() - reweighter.get_params()
     if unknown:
+        known = reweighter.get_params(deep=False)
         raise TypeError(
-            f"{type(reweighter).__name__} has no setting {', '.join(map(repr, unknown))}; it has "
-            f"{', '.join(known) or 'none'}."
+            f"{type(reweighter).__name__} has no setting {', '.join(map(repr, sorted(unknown)))}; "
+            f"it has {', '.join(known) or 'none'}."
         )
     return reweighter.set_params(**settings)
 
