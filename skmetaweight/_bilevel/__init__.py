@@ -6,5 +6,6 @@ It needs torch alone and imports no other wing. Read in this order:
 2. ``alignments``: :math:`a_i = \langle \nabla L_{meta}, \nabla \ell_i \rangle`, exactly;
 3. ``chain``: the same layer by layer, without repeating the training pass;
 4. ``last_layer``: its part that the training pass knows for nothing;
-5. ``forward``: running a module with other parameters, once more, or with its layers watched.
+5. ``forward``: running a module with other parameters, or with its layers watched;
+6. ``randomness``: dropout with a generator of its own, and drawing the same numbers once more.
 """

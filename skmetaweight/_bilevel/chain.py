@@ -22,11 +22,12 @@ from torch.autograd.graph import GradientEdge
 
 from skmetaweight._bilevel.forward import LayerCall, Params, edge_of
 from skmetaweight._bilevel.objective import Objective, TrainingPass, trainable
+from skmetaweight._bilevel.randomness import Dropout
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 SYMMETRIC = (
     *(nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Softplus),
-    *(nn.Dropout, nn.AlphaDropout, nn.Identity, nn.Softmax, *BATCH_NORMS),
+    *(Dropout, nn.Dropout, nn.AlphaDropout, nn.Identity, nn.Softmax, *BATCH_NORMS),
 )
 LAYERS = (nn.Linear, *SYMMETRIC)
 """Layers with a rule; no subclass, whose forward may be another."""

@@ -1,4 +1,4 @@
-"""Running a module: with other parameters, once more, or with its layers watched."""
+"""Running a module: with other parameters, or with its layers watched."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 Params = dict[str, Tensor]
 """Parameters by name, as ``dict(module.named_parameters())``."""
-
-RngState = tuple[Tensor, ...]
-"""State of the generator of the CPU and, if it is another, of the device."""
 
 
 class LayerCall(NamedTuple):
@@ -136,29 +133,5 @@ def edge_of(value: Any) -> GradientEdge | None:
     return get_gradient_edge(value) if is_computed else None
 
 
-@contextmanager
-def replayed(device: torch.device, rng_state: RngState) -> Iterator[None]:
-    """Run a block from a random state, and put the present one back."""
-    present = get_rng_state(device)
-    _set_rng_state(device, rng_state)
-    try:
-        yield
-    finally:
-        _set_rng_state(device, present)
-
-
 def copy_of_buffers(module: nn.Module) -> Params:
     return {name: buffer.clone() for name, buffer in module.named_buffers()}
-
-
-def get_rng_state(device: torch.device) -> RngState:
-    states = [torch.get_rng_state()]
-    if device.type != "cpu":
-        states.append(torch.get_device_module(device).get_rng_state())
-    return tuple(states)
-
-
-def _set_rng_state(device: torch.device, states: RngState) -> None:
-    torch.set_rng_state(states[0])
-    if device.type != "cpu":
-        torch.get_device_module(device).set_rng_state(states[1])

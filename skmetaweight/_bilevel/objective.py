@@ -11,13 +11,17 @@ from torch import Tensor, nn
 from skmetaweight._bilevel.forward import (
     LayerCall,
     Params,
-    RngState,
     calls_of,
     calls_within,
     copy_of_buffers,
-    get_rng_state,
     outputs_of,
+)
+from skmetaweight._bilevel.randomness import (
+    Generators,
+    States,
+    default_generators,
     replayed,
+    states_of,
 )
 
 
@@ -62,7 +66,7 @@ class TrainingPass:
     rows: tuple[Batch, ...]
     features: Tensor | None
     logits: Tensor | None
-    start: tuple[RngState, Params] | None
+    start: tuple[States, Params] | None
     calls: list[LayerCall] = field(default_factory=list)
 
     @property
@@ -92,12 +96,15 @@ class Stage:
     share : float
         What trusted rows carry of the training loss now: the meta share, or nothing as long as
         they are withheld.
-    progress : Tensor of shape () or float
+    progress : float
         :math:`t`, in (0, 1]: how far the bound of their losses has grown there.
+    generators : tuple of Generator or None
+        What the module draws random numbers from; None for torch's own.
     """
 
     share: float
-    progress: Tensor | float = 1.0
+    progress: float = 1.0
+    generators: Generators | None = None
 
 
 @dataclass(frozen=True)
@@ -153,7 +160,7 @@ class Objective:
             losses = losses * self.meta_class_weight[y]
         return losses.mean()
 
-    def bounded(self, losses: Tensor, progress: Tensor | float = 1.0) -> Tensor:
+    def bounded(self, losses: Tensor, progress: float = 1.0) -> Tensor:
         r"""Return :math:`(1 - e^{-qt\ell}) / (qt)`; the losses themselves if they are unbounded."""
         if not self.meta_robustness:
             return losses
@@ -208,7 +215,9 @@ class Objective:
         With a meta share trusted rows take part, also while the stage lets them count for nothing.
         """
         rows = (batch, meta_batch) if self.meta_share else (batch,)
-        start = (get_rng_state(batch.y.device), copy_of_buffers(module)) if repeatable else None
+        start = (
+            (states_of(self._drawn_from(batch)), copy_of_buffers(module)) if repeatable else None
+        )
         with (
             calls_of(self.head) as last,
             calls_within(module if keep_calls else None) as calls,
@@ -233,10 +242,14 @@ class Objective:
     def repeated(self, module: nn.Module, params: Params, forward: TrainingPass) -> Tensor:
         """Repeat a training pass at other parameters: same rows, random numbers and buffers."""
         assert forward.start is not None
-        rng_state, buffers = forward.start
+        states, buffers = forward.start
         buffers = {name: buffer.clone() for name, buffer in buffers.items()}
-        with replayed(forward.losses.device, rng_state):
+        with replayed(self._drawn_from(forward.rows[0]), states):
             return self._losses(module, forward.rows, {**params, **buffers})[1]
+
+    def _drawn_from(self, batch: Batch) -> Generators:
+        own = self._now.generators
+        return default_generators(batch.y.device) if own is None else own
 
     def _losses(
         self, module: nn.Module, rows: tuple[Batch, ...], state: Params | None = None

@@ -1,6 +1,6 @@
 """Tables: what the default network makes of their columns, and that network.
 
-It needs numpy, scikit-learn and torch, and imports no other wing. Read in this order:
+It needs numpy, scikit-learn and torch, and imports the wing ``_bilevel``. Read in this order:
 
 1. ``columns``: which columns hold numbers, categories or dates;
 2. ``tables``: missing values and categories, learned from training rows;

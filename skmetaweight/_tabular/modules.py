@@ -8,6 +8,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from skmetaweight._bilevel.randomness import Dropout
+
 
 class Standardize(nn.Module):
     """Shift and scale each column by the mean and the standard deviation of the training rows.
@@ -156,7 +158,7 @@ class TabularMLP(nn.Module):
         self.piecewise = PiecewiseLinear(bin_edges)
         self.standardize = Standardize(self.n_numbers)
         self.embeddings = Embeddings(cardinalities) if cardinalities else None
-        layers: list[nn.Module] = [nn.Dropout(input_dropout)] if input_dropout else []
+        layers: list[nn.Module] = [Dropout(input_dropout)] if input_dropout else []
         width = self.n_numbers + self.piecewise.n_outputs
         width += self.embeddings.width if self.embeddings else 0
         for hidden_dim in hidden_dims:
@@ -165,7 +167,7 @@ class TabularMLP(nn.Module):
                 layers.append(nn.BatchNorm1d(hidden_dim))
             layers.append(nn.ReLU())
             if dropout:
-                layers.append(nn.Dropout(dropout))
+                layers.append(Dropout(dropout))
             width = hidden_dim
         self.layers = nn.Sequential(*layers, nn.Linear(width, n_classes))
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from skmetaweight._bilevel.last_layer import find_head
 from skmetaweight._bilevel.objective import Batch, Objective, Stage
+from skmetaweight._bilevel.randomness import Generators, draw_from
 from skmetaweight._data.batches import Rows, as_batch
 from skmetaweight._data.meta_set import MetaBatches
 from skmetaweight._training.best_epoch import BestEpoch
@@ -86,8 +87,12 @@ class ReweightedNet(RowsNet):
 
     # Set up ------------------------------------------------------------------------------------
 
-    def build(self, n_classes: int) -> None:
-        """Create the reweighter's learned state, once the module exists."""
+    def build(self, n_classes: int, *, draws_alone: bool) -> None:
+        """Create the reweighter's learned state, once the module exists.
+
+        A module that draws alone leaves torch's own generators as they are.
+        """
+        self.draws_alone_ = draws_alone
         self.reweighter_ = copy.deepcopy(self.reweighter)
         self.reweighter_.build(n_classes, self.parameter)
         self.n_batches_ = 0
@@ -133,10 +138,10 @@ class ReweightedNet(RowsNet):
         Trusted rows are withheld from the training loss at first if they are to confirm weights.
         Further keywords say what the losses are.
         """
+        self.generator_ = torch.Generator().manual_seed(self.seed + self.n_batches_)
         self._make_objective(rows, share=0.0 if confirm else self.meta_share, **objective)
         self.reweighter_.bind(self.objective_, len(rows))
         self.meta_rows_ = meta_rows
-        self.generator_ = torch.Generator().manual_seed(self.seed + self.n_batches_)
         self.meta_batches_ = MetaBatches(meta_rows, self.meta_batch_size, self.generator_)
         self.confirmation_ = (
             Confirmation(rows, meta_rows, epochs, self.generator_) if confirm else None
@@ -158,7 +163,9 @@ class ReweightedNet(RowsNet):
         self.notify("on_train_end", X=rows, y=rows.y)
         self.module_.eval()
         del self.best_, self.schedule_, self.meta_batches_, self.generator_, self.log_, self.tasks_
-        del self.progress_, self.stage_, self.confirmation_
+        draw_from(None, self.module_)
+        self.stage_.generators = None
+        del self.stage_, self.confirmation_
         return self
 
     def _make_objective(
@@ -173,8 +180,8 @@ class ReweightedNet(RowsNet):
         """Set the losses of both levels, and the stage that the epochs move on."""
         head = find_head(self.module_.eval(), rows.take(torch.arange(2, device=rows.device)).X)
         weight = None if meta_class_weight is None else self.parameter.new_tensor(meta_class_weight)
-        self.progress_ = self.parameter.new_full((), SMALLEST_PROGRESS if bound_grows else 1.0)
-        self.stage_ = Stage(share, self.progress_)
+        progress = SMALLEST_PROGRESS if bound_grows else 1.0
+        self.stage_ = Stage(share, progress, self._own_generators())
         self.objective_ = Objective(
             self.losses_,
             self.meta_share,
@@ -184,6 +191,15 @@ class ReweightedNet(RowsNet):
             head,
             self.autocast_dtype,
         )
+
+    def _own_generators(self) -> Generators | None:
+        """Let a module that draws alone do so from a generator of this training's."""
+        if not self.draws_alone_:
+            return None
+        seed = int(torch.randint(2**62, (), generator=self.generator_))
+        generator = torch.Generator(self.parameter.device).manual_seed(seed)
+        draw_from(generator, self.module_)
+        return (generator,)
 
     def _schedule(self, epochs: int) -> Schedule:
         """Schedule the learning rate, unless a callback does."""
@@ -252,7 +268,7 @@ class ReweightedNet(RowsNet):
     ) -> None:
         """Start a row of the history and set the learning rate of the epoch."""
         super().on_epoch_begin(net, dataset_train, dataset_valid, **kwargs)
-        self.progress_.clamp_(min=self.schedule_.progress)
+        self.stage_.progress = max(self.stage_.progress, self.schedule_.progress)
         self.schedule_.step()
         self.tasks_.begin_epoch()
 

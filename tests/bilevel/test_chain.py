@@ -9,6 +9,7 @@ from torch import nn
 from skmetaweight._bilevel.alignments import Alignments
 from skmetaweight._bilevel.chain import BATCH_NORMS, SYMMETRIC, InapplicableModeError, chain_product
 from skmetaweight._bilevel.objective import Objective, trainable
+from skmetaweight._bilevel.randomness import Dropout
 from tests._reference import per_sample_alignments
 from tests.reweighting._cases import (
     MODULE_CASES,
@@ -70,7 +71,7 @@ def with_frozen(module, index):
 
 def default_like():
     layers = [nn.Linear(5, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.4)]
-    more = [nn.Linear(8, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.4)]
+    more = [nn.Linear(8, 8), nn.BatchNorm1d(8), nn.ReLU(), Dropout(0.4)]
     return nn.Sequential(*layers, *more, nn.Linear(8, N_CLASSES))
 
 

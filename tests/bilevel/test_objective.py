@@ -44,7 +44,7 @@ def test_training_loss_is_its_equation(meta_share, share, robustness, progress):
     criterion = nn.CrossEntropyLoss(reduction="none")
     stage = None
     if progress is not None or share != meta_share:
-        stage = Stage(share, torch.tensor(progress or 1.0, dtype=torch.float64))
+        stage = Stage(share, progress or 1.0)
     goal = Objective(criterion, meta_share, class_weight, robustness, stage)
     forward = goal.training_pass(module, batch, meta_batch)
     losses = cross_entropy(module(batch.X), batch.y)

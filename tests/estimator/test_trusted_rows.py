@@ -66,7 +66,7 @@ def test_bound_of_the_training_loss_grows_with_the_epochs_of_a_fit(data: Data) -
 
     class Watch(Callback):
         def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
-            seen.append(net.objective_.stage.progress.item())
+            seen.append(net.objective_.stage.progress)
 
     clf = quick(max_epochs=4, callbacks=[Watch()])
     clf.fit(data.X, data.y, meta_mask=data.mask)

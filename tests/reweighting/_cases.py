@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 from skmetaweight._bilevel.objective import Batch, Objective
+from skmetaweight._bilevel.randomness import Dropout
 from skmetaweight.reweighting import (
     METHODS,
     FirstOrderMetaWeightNet,
@@ -237,6 +238,7 @@ MODULE_CASES = {
     "batch norm": ModuleCase(lambda: mlp(nn.BatchNorm1d(8), nn.ReLU())),
     "dropout": ModuleCase(lambda: mlp(nn.ReLU(), nn.Dropout(0.4))),
     "both": ModuleCase(lambda: mlp(nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.4))),
+    "dropout from bytes": ModuleCase(lambda: mlp(nn.BatchNorm1d(8), nn.Tanh(), Dropout(0.4))),
     "layer norm": ModuleCase(lambda: mlp(nn.LayerNorm(8), nn.GELU())),
     "cnn": ModuleCase(cnn, normal(1, 6, 6)),
     "dict input": ModuleCase(TwoInputs, numbers_and_codes),

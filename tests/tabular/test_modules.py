@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from skmetaweight import MetaWeightClassifier
+from skmetaweight._bilevel.randomness import Dropout
 from skmetaweight._estimator.default_network import INPUT_DROPOUT
 from skmetaweight._tabular.modules import PiecewiseLinear, Standardize, TabularMLP
 
@@ -53,7 +54,7 @@ def test_statistics_are_buffers():
 def test_mlp_has_the_layers_it_was_asked_for(hidden_dims, batch_norm, dropout):
     module = TabularMLP(4, 3, hidden_dims, dropout, batch_norm)
     kinds = [type(layer) for layer in module.layers]
-    block = [nn.Linear, *[nn.BatchNorm1d] * batch_norm, nn.ReLU, *[nn.Dropout] * bool(dropout)]
+    block = [nn.Linear, *[nn.BatchNorm1d] * batch_norm, nn.ReLU, *[Dropout] * bool(dropout)]
     assert kinds == [*block * len(hidden_dims), nn.Linear]
     widths = [layer.out_features for layer in module.layers if isinstance(layer, nn.Linear)]
     assert widths == [*hidden_dims, 3]

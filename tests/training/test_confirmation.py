@@ -129,7 +129,7 @@ def test_right_labels_are_recognised_and_warned_of() -> None:
     X, y = load_digits(return_X_y=True)
     checked = np.random.default_rng(2).permutation(len(y)) < 100
     clf = MetaWeightClassifier(random_state=0, device="cpu")
-    message = r"do not confirm .* only 0\.\d .* 3\d% of their .*=False"
+    message = r"do not confirm .* only 0\.\d .* \d+% of their .*=False"
     with pytest.warns(UserWarning, match=message) as record:
         clf.fit(X, y, meta_mask=checked)
     assert [warning.filename for warning in record] == [__file__]
@@ -203,7 +203,7 @@ def test_nothing_is_withheld_where_it_is_not_due(params: dict[str, Any], data: D
 
 def test_nothing_is_withheld_without_trusted_rows_or_with_rare_classes() -> None:
     data = make_data(600)
-    with pytest.warns(UserWarning, match="No trusted rows"):
+    with pytest.warns(UserWarning, match="No trusted rows|hardly any weight"):
         clf = quick(max_epochs=10).fit(data.X, data.y)
     assert np.isnan(clf.noise_evidence_)
     kept = data.mask | (data.y < 2) | (np.arange(600) % 20 == 0)
