@@ -26,6 +26,7 @@ References
 
 from __future__ import annotations
 
+import threading
 import warnings
 from dataclasses import replace
 
@@ -41,6 +42,9 @@ from skmetaweight._bilevel.objective import (
     gradient,
     trainable,
 )
+
+_FORWARD_MODE = threading.Lock()
+"""torch has one level of forward-mode differentiation, which all threads share."""
 
 
 class Alignments:
@@ -140,7 +144,7 @@ def _forward_mode(
         raise InapplicableModeError(
             "its layers are called one after the other in some batches only"
         )
-    with torch.no_grad(), forward_ad.dual_level():
+    with _FORWARD_MODE, torch.no_grad(), forward_ad.dual_level():
         duals = {
             name: forward_ad.make_dual(param.detach(), direction[name])
             for name, param in trainable(module).items()

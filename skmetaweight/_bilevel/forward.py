@@ -133,5 +133,12 @@ def edge_of(value: Any) -> GradientEdge | None:
     return get_gradient_edge(value) if is_computed else None
 
 
+@contextmanager
+def differentiating() -> Iterator[None]:
+    """Let a block compute gradients, also within the caller's no_grad or inference_mode."""
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        yield
+
+
 def copy_of_buffers(module: nn.Module) -> Params:
     return {name: buffer.clone() for name, buffer in module.named_buffers()}

@@ -5,8 +5,9 @@ It may import every wing below: ``_training``, ``reweighting``, ``_data``, ``_ta
 
 1. ``classifier``: :class:`MetaWeightClassifier`, its parameters and methods;
 2. ``fitting``: what its ``fit`` does;
-3. ``build``, ``default_network``: from parameters to a net;
+3. ``build``, ``default_network``, ``seeding``: from parameters to a net and what it draws from;
 4. ``net_params``: parameters by prefix, of the net and of the method;
 5. ``label_quality``, ``diagnosis``: what a fit says of labels, and warns of;
-6. ``fitted_state``, ``html``: what is kept after an error, and what a notebook shows.
+6. ``fitted_state``, ``resumption``: fits while others predict, and fits that go on;
+7. ``html``: what a notebook shows.
 """

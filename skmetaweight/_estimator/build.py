@@ -1,23 +1,20 @@
-"""From the classifier's parameters to a net, a device and a seeded block."""
+"""From the classifier's parameters to a net and a device."""
 
 from __future__ import annotations
 
 import copy
 import inspect
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from numbers import Integral
 from typing import Any
 
-import numpy as np
 import torch
-from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
 from skmetaweight._data.batches import Rows
 from skmetaweight._data.fit_data import FitData
 from skmetaweight._estimator.default_network import default_network_options, set_statistics
+from skmetaweight._estimator.seeding import draws_alone
 from skmetaweight._tabular.modules import TabularMLP
 from skmetaweight._training.net import ReweightedNet
 from skmetaweight.reweighting import Reweighter
@@ -32,30 +29,6 @@ def resolve_device(device: str | torch.device) -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def fresh_or_given(random_state: Any) -> np.random.RandomState:
-    """Return a RandomState that does not touch NumPy's global one."""
-    if random_state is None:
-        return np.random.RandomState(np.random.PCG64())
-    return check_random_state(random_state)
-
-
-@contextmanager
-def seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """Seed torch for a block, and leave its global generators as they were found."""
-    accelerator = None if device.type == "cpu" else torch.get_device_module(device)
-    cpu_state = torch.get_rng_state()
-    device_state = accelerator.get_rng_state(device) if accelerator else None
-    torch.default_generator.manual_seed(seed)
-    try:
-        if accelerator:
-            accelerator.manual_seed(seed)
-        yield
-    finally:
-        torch.set_rng_state(cpu_state)
-        if accelerator:
-            accelerator.set_rng_state(device_state, device)
-
-
 def build_net(
     estimator: Any,
     data: FitData,
@@ -67,7 +40,6 @@ def build_net(
 ) -> ReweightedNet:
     """Build and initialise the net that an estimator's parameters describe."""
     _refuse_compilation(estimator)
-    batch_size = _batch_size(estimator.batch_size, len(data.train.y))
     n_classes = len(data.classes)
     options = _net_options(estimator, data, seed)
     criterion = estimator.criterion
@@ -79,28 +51,39 @@ def build_net(
         options.pop("module"),
         copy.deepcopy(criterion) if isinstance(criterion, nn.Module) else criterion,
         reweighter=reweighter,
-        meta_share=estimator.meta_share,
-        meta_batch_size=estimator.meta_batch_size or _meta_batch_size(estimator, batch_size),
-        lr_schedule="constant" if constant_lr else _lr_schedule(estimator.lr_schedule),
-        keep_best=estimator.early_stopping,
-        show_progress=estimator.show_progress,
-        autocast_dtype=_autocast_dtype(estimator.mixed_precision, device),
         seed=seed,
         optimizer=estimator.optimizer,
         lr=estimator.lr,
-        batch_size=batch_size,
         callbacks=estimator.callbacks,
         verbose=estimator.verbose,
         device=device,
         classes=list(range(n_classes)),
+        **of_each_fit(estimator, len(data.train.y), device),
         **options,
     )
+    if constant_lr:
+        net.lr_schedule = "constant"
     net.initialize()
-    net.build(n_classes, draws_alone=type(net.module_) is TabularMLP)
+    net.build(n_classes)
+    net.draws_alone_ = draws_alone(net)
     _warn_of_short_lookahead(net)
     if isinstance(net.module_, TabularMLP) and estimator.module is None:
         set_statistics(net.module_, data.train, estimator._table.n_numbers)
     return net
+
+
+def of_each_fit(estimator: Any, n_train: int, device: torch.device) -> dict[str, Any]:
+    """Return what a net is told anew in each fit, also in one that goes on."""
+    batch_size = _batch_size(estimator.batch_size, n_train)
+    return {
+        "batch_size": batch_size,
+        "meta_share": estimator.meta_share,
+        "meta_batch_size": estimator.meta_batch_size or _meta_batch_size(estimator, batch_size),
+        "lr_schedule": _lr_schedule(estimator.lr_schedule),
+        "keep_best": estimator.early_stopping,
+        "show_progress": estimator.show_progress,
+        "autocast_dtype": _autocast_dtype(estimator.mixed_precision, device),
+    }
 
 
 def _warn_of_short_lookahead(net: ReweightedNet) -> None:

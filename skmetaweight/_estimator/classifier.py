@@ -13,9 +13,11 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from skmetaweight._bilevel.forward import differentiating
 from skmetaweight._data.dataset_rows import labels_of, open_dataset
 from skmetaweight._data.fit_data import GivenData
 from skmetaweight._data.validation import check_lengths, check_X, check_y, encode, n_rows
+from skmetaweight._estimator.fitted_state import publish, snapshot, twin
 from skmetaweight._estimator.fitting import run_fit
 from skmetaweight._estimator.html import HTMLReprMixin
 from skmetaweight._estimator.label_quality import LabelQualityMixin
@@ -323,7 +325,10 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         """
         resume = self.warm_start and hasattr(self, "net_")
         given = GivenData(X, y, sample_weight, X_meta, y_meta, meta_mask)
-        run_fit(self, given, resume=resume)
+        work = snapshot(self)
+        with differentiating():
+            run_fit(work, given, resume=resume)
+        publish(work, self)
         return self
 
     def partial_fit(
@@ -355,7 +360,10 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         """
         resume = hasattr(self, "net_")
         given = GivenData(X, y, sample_weight, X_meta, y_meta, meta_mask)
-        run_fit(self, given, resume=resume, classes=classes, epochs=1)
+        work = snapshot(self)
+        with differentiating():
+            run_fit(work, given, resume=resume, classes=classes, epochs=1)
+        publish(work, self)
         return self
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -365,9 +373,10 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
     def weighting_function_(self) -> WeightingFunction:
         """The learned function from losses to weights."""
         check_is_fitted(self)
-        if isinstance(self._weighting_function, str):
-            raise AttributeError(self._weighting_function)
-        return self._weighting_function
+        function = self._weighting_function
+        if isinstance(function, str):
+            raise AttributeError(function)
+        return function
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Return class probabilities.
@@ -382,8 +391,9 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
             Columns in the order of ``classes_``.
         """
         check_is_fitted(self)
-        X = check_X(self, X)
-        return self.net_.probabilities(self.net_.make_rows(X, np.zeros(n_rows(X))))
+        fitted = snapshot(self)
+        X = check_X(fitted, X)
+        return fitted.net_.probabilities(fitted.net_.make_rows(X, np.zeros(n_rows(X))))
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the most probable label of each row.
@@ -396,8 +406,10 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         -------
         labels : ndarray of shape (n_samples,)
         """
-        probabilities = self.predict_proba(X)
-        return self.classes_[probabilities.argmax(axis=1)]
+        check_is_fitted(self)
+        fitted = snapshot(self)
+        probabilities = fitted.predict_proba(X)
+        return fitted.classes_[probabilities.argmax(axis=1)]
 
     def score(
         self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
@@ -437,14 +449,17 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
             On the scale of ``sample_weights_``.
         """
         check_is_fitted(self)
-        X = open_dataset(self, X)
-        labels = encode(check_y(labels_of(X, y)), self.classes_, "y")
-        X = check_X(self, X)
+        fitted = snapshot(self)
+        X = open_dataset(fitted, X)
+        labels = encode(check_y(labels_of(X, y)), fitted.classes_, "y")
+        X = check_X(fitted, X)
         check_lengths(X, labels, "X", "y")
-        rows = self.net_.make_rows(X, labels)
-        losses = self.net_.evaluate(rows).losses
-        evaluation = self.net_.evaluation(rows, losses, is_training_set=False)
-        return self.net_.reweighter_.weigh(evaluation).cpu().numpy()
+        with differentiating():
+            net = twin(fitted.net_)
+            rows = net.make_rows(X, labels)
+            losses = net.evaluate(rows).losses
+            evaluation = net.evaluation(rows, losses, is_training_set=False)
+            return net.reweighter_.weigh(evaluation).cpu().numpy()
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

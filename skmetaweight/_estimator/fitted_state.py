@@ -1,30 +1,41 @@
-"""What an estimator looks like after a fit that failed."""
+"""One moment of an estimator, for those who read it or work on it while others do too.
+
+A fit works on a copy and puts all it found in place at once: whoever predicts meanwhile sees the
+fitted state before or after, and a fit that fails leaves the estimator as it was.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import copy
 from typing import Any
 
-
-@contextmanager
-def unchanged_on_error(estimator: Any) -> Iterator[None]:
-    """Leave all attributes as they were if a block of checks finds bad input."""
-    before = dict(vars(estimator))
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise
+from torch import Tensor
 
 
-@contextmanager
-def unfitted_on_error(estimator: Any) -> Iterator[None]:
-    """Keep nothing of a training that failed or was interrupted."""
-    try:
-        yield
-    except BaseException:
-        for name in [name for name in vars(estimator) if name.endswith("_")]:
-            delattr(estimator, name)
-        raise
+def snapshot(estimator: Any) -> Any:
+    """Return an estimator of the same attributes, which later fits of the other leave alone."""
+    held = object.__new__(type(estimator))
+    held.__dict__ = vars(estimator).copy()
+    return held
+
+
+def publish(work: Any, estimator: Any) -> None:
+    """Give an estimator all the attributes of its working copy, in one step."""
+    estimator.__dict__ = vars(work)
+
+
+def twin(net: Any) -> Any:
+    """Copy a net, to train it or to watch its layers while others predict with it.
+
+    Shared are callbacks, and what never changes: settings, trusted rows, the record of epochs.
+    """
+    memo: dict[int, Any] = {id(kept): kept for kept in (net.meta_rows_, net.settings_)}
+    for records in (net.snapshots_, net.history):
+        memo[id(records)] = type(records)(records)
+    for _, callback in net.callbacks_:
+        memo[id(callback)] = callback
+    for part in net.module_.modules():
+        for value in vars(part).values():
+            if isinstance(value, Tensor) and not value.is_leaf:  # weight_norm's, made anew by hooks
+                memo[id(value)] = value.detach().clone()
+    return copy.deepcopy(net, memo)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -9,16 +10,11 @@ import numpy as np
 from skmetaweight._data.batches import Rows
 from skmetaweight._data.class_weight import meta_class_weight, weigh_by_class
 from skmetaweight._data.fit_data import FitData, GivenData, check_fit_data
-from skmetaweight._estimator.build import (
-    build_net,
-    check_components,
-    fresh_or_given,
-    resolve_device,
-    seeded,
-)
+from skmetaweight._estimator.build import build_net, check_components, resolve_device
 from skmetaweight._estimator.diagnosis import diagnose
-from skmetaweight._estimator.fitted_state import unchanged_on_error, unfitted_on_error
 from skmetaweight._estimator.label_quality import judge
+from skmetaweight._estimator.resumption import continued, settings_of
+from skmetaweight._estimator.seeding import fresh_or_given, seeded
 from skmetaweight._training.confirmation import FEWEST_EPOCHS, MANY_TRUSTED_ROWS
 from skmetaweight._training.net import ReweightedNet
 from skmetaweight._training.tasks import FitTasks, run_as_task
@@ -39,6 +35,7 @@ def run_fit(
     Parameters
     ----------
     estimator : MetaWeightClassifier
+        A working copy: a fit that fails leaves it half done.
     given : GivenData
     resume : bool
         Whether the fit goes on from the last one.
@@ -54,33 +51,33 @@ def run_fit(
     seed = int(random_state.randint(np.iinfo(np.int32).max))
     device = resolve_device(estimator.device)
     n_epochs = epochs or estimator.max_epochs
-    # A fit that goes on draws other dropout masks than the fits before it.
-    with seeded(device, seed + (estimator.net_.n_batches_ if resume else 0)):
-        with unchanged_on_error(estimator):
-            data = check_fit_data(
-                estimator, given, resume=resume, classes=classes, random_state=random_state
-            )
-            net = (
-                estimator.net_
-                if resume
-                else build_net(
-                    estimator, data, reweighter, device, seed, constant_lr=epochs is not None
-                )
-            )
-            rows = net.make_rows(*weigh_by_class(estimator.class_weight, data.classes, data.train))
-            check_components(net, rows, len(data.classes))
-            options = _training_options(estimator, data, net, n_epochs, resume=resume)
+    with ExitStack() as drawing:
+        # A fit that goes on draws other numbers than the fits before it.
+        drawing.enter_context(seeded(device, seed + (estimator.net_.n_batches_ if resume else 0)))
+        data = check_fit_data(
+            estimator, given, resume=resume, classes=classes, random_state=random_state
+        )
+        constant_lr = epochs is not None
+        if resume:
+            net = continued(estimator, len(data.train.y), seed, constant_lr=constant_lr)
+        else:
+            net = build_net(estimator, data, reweighter, device, seed, constant_lr=constant_lr)
+            net.settings_ = settings_of(estimator)
+        rows = net.make_rows(*weigh_by_class(estimator.class_weight, data.classes, data.train))
+        check_components(net, rows, len(data.classes))
+        options = _training_options(estimator, data, net, n_epochs, resume=resume)
+        if net.draws_alone_:
+            drawing.close()
 
         def run(tasks: FitTasks) -> None:
             net.train(rows, net.make_rows(*data.meta), n_epochs, tasks=tasks, **options)
             _keep_results(estimator, net, data, rows)
 
-        with unfitted_on_error(estimator):
-            if epochs is None:
-                run_as_task(run, estimator, data.classes, n_epochs, given)
-            else:
-                run(FitTasks())
-            diagnose(estimator, data)
+        if epochs is None:
+            run_as_task(run, estimator, data.classes, n_epochs, given)
+        else:
+            run(FitTasks())
+        diagnose(estimator, data)
 
 
 def _training_options(
@@ -126,14 +123,14 @@ def _keep_results(estimator: Any, net: ReweightedNet, data: FitData, rows: Rows)
     try:
         function = reweighter.weighting_function(evaluation, data.classes)
         if isinstance(function, WeightingFunction):
-            function.remember_epochs(net.snapshots_)
+            function.remember_epochs(net.snapshots_, last=net.n_epochs_)
         estimator._weighting_function = function
     except AttributeError as error:
         estimator._weighting_function = str(error)
     estimator.classes_ = data.classes
     estimator.net_ = net
     estimator.history_ = net.history
-    estimator.n_iter_ = len(net.history)
+    estimator.n_iter_ = net.n_epochs_
     estimator.best_epoch_ = net.best_epoch_
     estimator.noise_evidence_ = net.noise_evidence_
     estimator.weight_strength_ = reweighter.strength_

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from skmetaweight._bilevel.last_layer import find_head
 from skmetaweight._bilevel.objective import Batch, Objective, Stage
-from skmetaweight._bilevel.randomness import Generators, draw_from
+from skmetaweight._bilevel.randomness import Generators, default_generators, draw_from
 from skmetaweight._data.batches import Rows, as_batch
 from skmetaweight._data.meta_set import MetaBatches
 from skmetaweight._training.best_epoch import BestEpoch
@@ -27,6 +27,9 @@ from skmetaweight._training.schedule import Schedule
 from skmetaweight._training.tasks import FitTasks, StopFit
 from skmetaweight.reweighting import Evaluation, Reweighter, StepResult
 from skmetaweight.reweighting._weighting import WeightingFunction
+
+KEPT_EPOCHS = 100
+"""Epochs of earlier trainings of which a training that goes on keeps a record."""
 
 SMALLEST_PROGRESS = 1e-6
 """Stands for none, by which a bounded loss cannot be divided."""
@@ -87,12 +90,10 @@ class ReweightedNet(RowsNet):
 
     # Set up ------------------------------------------------------------------------------------
 
-    def build(self, n_classes: int, *, draws_alone: bool) -> None:
-        """Create the reweighter's learned state, once the module exists.
-
-        A module that draws alone leaves torch's own generators as they are.
-        """
-        self.draws_alone_ = draws_alone
+    def build(self, n_classes: int) -> None:
+        """Create the reweighter's learned state, once the module exists."""
+        self.draws_alone_ = False
+        self.n_epochs_ = 0
         self.reweighter_ = copy.deepcopy(self.reweighter)
         self.reweighter_.build(n_classes, self.parameter)
         self.n_batches_ = 0
@@ -138,6 +139,7 @@ class ReweightedNet(RowsNet):
         Trusted rows are withheld from the training loss at first if they are to confirm weights.
         Further keywords say what the losses are.
         """
+        del self.history[:-KEPT_EPOCHS], self.snapshots_[:-KEPT_EPOCHS]
         self.generator_ = torch.Generator().manual_seed(self.seed + self.n_batches_)
         self._make_objective(rows, share=0.0 if confirm else self.meta_share, **objective)
         self.reweighter_.bind(self.objective_, len(rows))
@@ -161,6 +163,7 @@ class ReweightedNet(RowsNet):
         self.best_epoch_ = self.best_.epoch
         self.best_.put_back(self.module_, self.reweighter_)
         self.notify("on_train_end", X=rows, y=rows.y)
+        self.schedule_.end()
         self.module_.eval()
         del self.best_, self.schedule_, self.meta_batches_, self.generator_, self.log_, self.tasks_
         draw_from(None, self.module_)
@@ -181,7 +184,7 @@ class ReweightedNet(RowsNet):
         head = find_head(self.module_.eval(), rows.take(torch.arange(2, device=rows.device)).X)
         weight = None if meta_class_weight is None else self.parameter.new_tensor(meta_class_weight)
         progress = SMALLEST_PROGRESS if bound_grows else 1.0
-        self.stage_ = Stage(share, progress, self._own_generators())
+        self.stage_ = Stage(share, progress, self._drawn_from())
         self.objective_ = Objective(
             self.losses_,
             self.meta_share,
@@ -192,20 +195,19 @@ class ReweightedNet(RowsNet):
             self.autocast_dtype,
         )
 
-    def _own_generators(self) -> Generators | None:
-        """Let a module that draws alone do so from a generator of this training's."""
-        if not self.draws_alone_:
-            return None
+    def _drawn_from(self) -> Generators:
+        """Give dropout a generator of this training's; torch's own are others' if it suffices."""
+        device = self.parameter.device
         seed = int(torch.randint(2**62, (), generator=self.generator_))
-        generator = torch.Generator(self.parameter.device).manual_seed(seed)
+        generator = torch.Generator(device).manual_seed(seed)
         draw_from(generator, self.module_)
-        return (generator,)
+        return (generator,) if self.draws_alone_ else (generator, *default_generators(device))
 
     def _schedule(self, epochs: int) -> Schedule:
         """Schedule the learning rate, unless a callback does."""
         has_callback = any(isinstance(callback, LRScheduler) for _, callback in self.callbacks_)
         kind = "constant" if has_callback else self.lr_schedule
-        return Schedule(kind, epochs, self.optimizer_)
+        return Schedule(kind, epochs, self.optimizer_, self.n_epochs_)
 
     def _stopped_early(self) -> bool:
         """Whether an EarlyStopping interrupted the fit: it does so as a user does."""
@@ -268,6 +270,8 @@ class ReweightedNet(RowsNet):
     ) -> None:
         """Start a row of the history and set the learning rate of the epoch."""
         super().on_epoch_begin(net, dataset_train, dataset_valid, **kwargs)
+        self.n_epochs_ += 1
+        self.history.record("epoch", self.n_epochs_)
         self.stage_.progress = max(self.stage_.progress, self.schedule_.progress)
         self.schedule_.step()
         self.tasks_.begin_epoch()
@@ -308,7 +312,7 @@ class ReweightedNet(RowsNet):
     def _check_finite(self, name: str, loss: float) -> None:
         if not math.isfinite(loss):
             raise NonFiniteLossError(
-                f"The {name} became {loss} in epoch {len(self.history)} with "
+                f"The {name} became {loss} in epoch {self.n_epochs_} with "
                 f"lr={self.optimizer_.param_groups[0]['lr']:g}. Lower lr, and check X for values "
                 "that are very large."
             )
@@ -318,7 +322,7 @@ class ReweightedNet(RowsNet):
         meta_loss = self.objective_.meta_loss(losses, self.meta_rows_.y).item()
         self._check_finite("meta loss", meta_loss)
         self._confirm()
-        is_best = self.best_.compare(len(self.history), meta_loss, self.module_, self.reweighter_)
+        is_best = self.best_.compare(self.n_epochs_, meta_loss, self.module_, self.reweighter_)
         for name in ("meta_loss", "valid_loss"):
             self.history.record(name, meta_loss)
             self.history.record(f"{name}_best", is_best)
@@ -329,7 +333,7 @@ class ReweightedNet(RowsNet):
         if confirmation is None:
             return
         confirmation.compare(self.objective_, self.module_.eval())
-        if confirmation.is_settled(len(self.history)):
+        if confirmation.is_settled(self.n_epochs_):
             self.noise_evidence_ = confirmation.evidence
             self.reweighter_.strength_ = strength_of(confirmation.evidence)
             self.stage_.share = self.meta_share

@@ -82,12 +82,18 @@ class RowsNet(NeuralNetClassifier):
             cast_integers=is_table and not embeds,
         )
 
+    @property
+    def slices_tensors(self) -> bool:
+        """Whether training batches are cut from tensors, and no loader is asked for them."""
+        options = self.get_params_for("iterator_train")
+        return self.iterator_train is DataLoader and options.keys() <= {"shuffle"}
+
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         """Slice rows by index; a loader of the user's own is used as it is."""
         iterator: Any = self.iterator_train if training else self.iterator_valid
         options = self.get_params_for("iterator_train" if training else "iterator_valid")
         is_plain = iterator is DataLoader
-        in_tensors = is_plain and isinstance(dataset, Rows) and not options.keys() - {"shuffle"}
+        in_tensors = is_plain and isinstance(dataset, Rows) and options.keys() <= {"shuffle"}
         if training:
             self.batching_ = "tensors" if in_tensors else "loader"
         size = len(dataset) if self.batch_size == -1 else self.batch_size

@@ -17,21 +17,28 @@ class Schedule:
     Parameters
     ----------
     kind : {"cosine", "constant"} or sequence of int
-        Cosine decay to zero; or the epochs after which the rate is divided by ten.
+        Cosine decay to zero; or the epochs after which the rate is divided by ten, counted from
+        the first training that this one goes on from.
     epochs : int
         Epochs of the training.
     optimizer : Optimizer
+    n_before : int
+        Epochs before this training.
     """
 
     def __init__(
-        self, kind: str | Sequence[int], epochs: int, optimizer: torch.optim.Optimizer
+        self,
+        kind: str | Sequence[int],
+        epochs: int,
+        optimizer: torch.optim.Optimizer,
+        n_before: int,
     ) -> None:
         self.epochs = epochs
         self._kind = kind
         self._groups = optimizer.param_groups
-        for group in self._groups:
-            group.setdefault("initial_lr", group["lr"])
+        self._rates = [group["lr"] for group in self._groups]
         self._epoch = 0
+        self._n_before = n_before
 
     @property
     def progress(self) -> float:
@@ -39,13 +46,21 @@ class Schedule:
         return self._epoch / self.epochs
 
     def step(self) -> None:
-        """Set the rate of the epoch that begins; a constant one is nobody's to set."""
-        if self._kind != "constant":
-            for group in self._groups:
-                group["lr"] = group["initial_lr"] * self._factor()
+        """Set the rate of the epoch that begins."""
+        self._set(self._factor())
         self._epoch += 1
+
+    def end(self) -> None:
+        """Put back the rate from which another training would start."""
+        self._set(1.0)
+
+    def _set(self, factor: float) -> None:
+        if self._kind != "constant":  # which is nobody's to set
+            for group, rate in zip(self._groups, self._rates, strict=True):
+                group["lr"] = rate * factor
 
     def _factor(self) -> float:
         if isinstance(self._kind, str):
             return (1 + math.cos(math.pi * self.progress)) / 2
-        return 1 / DIVISOR ** sum(self._epoch >= milestone for milestone in self._kind)
+        epoch = self._n_before + self._epoch
+        return 1 / DIVISOR ** sum(epoch >= milestone for milestone in self._kind)

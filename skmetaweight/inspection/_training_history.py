@@ -33,7 +33,7 @@ class TrainingHistoryDisplay:
     Parameters
     ----------
     history : mapping of str to ndarray of shape (n_epochs,)
-        Columns by name: train_loss, meta_loss, mean_weight, weight_change, effective_share,
+        Columns by name: epoch, train_loss, meta_loss, mean_weight, weight_change, effective_share,
         share_distrusted, and fmw_lambda, which is not drawn.
     best_epoch : int or None, default=None
         The epoch, from 1, whose parameters were kept.
@@ -72,6 +72,7 @@ class TrainingHistoryDisplay:
         names = [*LOSSES, "mean_weight", "weight_change", "share_distrusted", "fmw_lambda"]
         columns: Any = rows[-1]
         history = {name: np.array(rows[:, name]) for name in names if name in columns}
+        history["epoch"] = np.array(rows[:, "epoch"])
         history["effective_share"] = np.array(rows[:, "effective_sample_size"]) / n_rows
         display = cls(history=history, best_epoch=classifier.best_epoch_)
         return display.plot(ax, **kwargs)
@@ -98,7 +99,7 @@ class TrainingHistoryDisplay:
             for (name, label), color in zip(columns.items(), COLORS, strict=False):
                 values = self.history[name]
                 look = {"color": color, "label": label, **kwargs}
-                (self.lines_[name],) = panel.plot(np.arange(1, len(values) + 1), values, **look)
+                (self.lines_[name],) = panel.plot(self.history["epoch"], values, **look)
             if self.best_epoch is not None:
                 look = {"color": "0.5", "linestyle": ":", "label": "Kept epoch"}
                 self.best_.append(panel.axvline(self.best_epoch, **look))

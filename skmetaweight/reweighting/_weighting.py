@@ -125,7 +125,7 @@ class WeightingFunction:
         self._strength = strength
         self._memory = memory
         self.classes_ = classes
-        self._epochs: Sequence[Any] = ()
+        self._epochs: dict[int, Any] = {}
         self.loss_range_ = (float(losses.min()), float(losses.max()))
         self.loss_percentiles_ = np.percentile(losses.cpu().numpy(), np.arange(101))
 
@@ -157,9 +157,9 @@ class WeightingFunction:
         """Return a quantile, over the training rows' alignments, of the weight at each loss."""
         return self._evaluate(losses, classes, lambda weights: np.quantile(weights, q, axis=-1))
 
-    def remember_epochs(self, snapshots: Sequence[Any]) -> WeightingFunction:
-        """Keep what the function was after each epoch, for :meth:`at_epoch`; return itself."""
-        self._epochs = tuple(snapshots)
+    def remember_epochs(self, snapshots: Sequence[Any], *, last: int) -> WeightingFunction:
+        """Keep what the function was after the last epochs, for :meth:`at_epoch`; return itself."""
+        self._epochs = dict(enumerate(snapshots, last + 1 - len(snapshots)))
         return self
 
     def at_epoch(self, epoch: int) -> WeightingFunction:
@@ -176,11 +176,13 @@ class WeightingFunction:
         Raises
         ------
         ValueError
-            If there was no such epoch.
+            If there was no such epoch, or it is on record no more: of the fits before one that
+            goes on, the last hundred epochs are.
         """
-        if not 1 <= epoch <= len(self._epochs):
-            raise ValueError(f"epoch must be from 1 to {len(self._epochs)}, got {epoch}.")
-        function = copy.copy(self._epochs[epoch - 1])
+        if epoch not in self._epochs:
+            known = f"from {min(self._epochs)} to {max(self._epochs)}" if self._epochs else "none"
+            raise ValueError(f"epoch must be one on record, {known}; got {epoch}.")
+        function = copy.copy(self._epochs[epoch])
         function.classes_ = self.classes_
         return function
 

@@ -336,10 +336,11 @@ def interrupt(net: Any) -> None:
 
 def test_loss_that_is_no_number_stops_the_fit(method: str) -> None:
     clf = quick(method=method).fit(**fit_arguments())
+    before = clf.predict_proba(fit_arguments()["X"])
     clf.set_params(callbacks=[AtEpoch(2, spoil)], max_epochs=5)
     with pytest.raises(ValueError, match=r"training loss became nan in epoch 2 .* Lower lr"):
         clf.fit(**fit_arguments())
-    assert is_unfitted(clf)
+    np.testing.assert_array_equal(clf.predict_proba(fit_arguments()["X"]), before)
     clf.set_params(callbacks=None).fit(**fit_arguments())
 
 
@@ -366,8 +367,12 @@ def test_interrupt_is_passed_on(fit: str) -> None:
     assert is_unfitted(clf)
 
 
-def test_interrupted_warm_start_leaves_the_classifier_unfitted() -> None:
+def test_interrupted_warm_start_leaves_the_classifier_as_it_was() -> None:
     clf = quick(warm_start=True, callbacks=[AtEpoch(3, interrupt)]).fit(**fit_arguments())
+    net, before = clf.net_, clf.predict_proba(fit_arguments()["X"])
     with pytest.raises(KeyboardInterrupt):
         clf.fit(**fit_arguments())
-    assert is_unfitted(clf)
+    assert clf.net_ is net
+    np.testing.assert_array_equal(clf.predict_proba(fit_arguments()["X"]), before)
+    clf.set_params(callbacks=None).fit(**fit_arguments())
+    assert clf.n_iter_ == 4

@@ -73,7 +73,7 @@ def test_function_at_each_epoch(fitted):
     losses = [0.1, 1.0]
     np.testing.assert_allclose(function.at_epoch(2)(losses), function(losses), rtol=1e-5)
     assert np.any(function.at_epoch(1)(losses) != function(losses))
-    with pytest.raises(ValueError, match="from 1 to 2, got 3"):
+    with pytest.raises(ValueError, match="from 1 to 2; got 3"):
         function.at_epoch(3)
 
 

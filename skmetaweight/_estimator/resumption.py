@@ -1,0 +1,93 @@
+"""A fit that goes on: which changed settings take effect, and which cannot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from skmetaweight._estimator.build import of_each_fit
+from skmetaweight._estimator.fitted_state import twin
+from skmetaweight._training.net import ReweightedNet
+from skmetaweight.reweighting import METHODS
+
+OF_EACH_FIT = {
+    *("max_epochs", "meta_size", "class_weight", "robust_meta_loss", "warm_start", "random_state"),
+    *("lr", "lr_schedule", "meta_share", "meta_batch_size", "batch_size", "early_stopping"),
+    *("callbacks", "mixed_precision", "verbose", "show_progress", "predict_nonlinearity"),
+    *("iterator_train", "iterator_valid"),
+}
+"""Parameters that a fit that goes on takes as they are now."""
+
+PREFIXES_OF_EACH_FIT = ("iterator_train__", "iterator_valid__", "callbacks__")
+
+ABSENT = object()
+
+
+def settings_of(estimator: Any) -> dict[str, Any]:
+    """Return all parameters, those of the method by prefix."""
+    method = estimator.method
+    method = METHODS[method]() if isinstance(method, str) else method
+    params = {
+        **{f"method__{name}": value for name, value in method.get_params(deep=False).items()},
+        **estimator.get_params(deep=False),
+        "method": type(method),
+    }
+    return {name: list(v) if isinstance(v, list) else v for name, v in params.items()}
+
+
+def continued(estimator: Any, n_train: int, seed: int, *, constant_lr: bool) -> ReweightedNet:
+    """Copy the net of the last fit, with the settings that the estimator has now.
+
+    Raises
+    ------
+    ValueError
+        If a setting was changed that cannot change between fits that go on.
+    """
+    net = twin(estimator.net_)
+    settings = settings_of(estimator)
+    changed = _changed(net.settings_, settings)
+    fixed = [name for name in changed if not _can_change(name, net, settings)]
+    if fixed:
+        raise ValueError(
+            f"{', '.join(sorted(fixed))} cannot change between fits that go on (warm_start, "
+            "partial_fit): what was learned belongs to the old setting. Set it back, or fit anew "
+            "with warm_start=False."
+        )
+    for name in changed:
+        if name == "lr" or name.startswith("optimizer__"):
+            net.set_params(**{name: settings[name]})  # in all groups of parameters
+        elif name in vars(net) or name.startswith(PREFIXES_OF_EACH_FIT):
+            setattr(net, name, settings[name])
+    for name, value in of_each_fit(estimator, n_train, net.parameter.device).items():
+        setattr(net, name, value)
+    if any(name == "show_progress" or name.startswith("callbacks") for name in changed):
+        net._initialize_callbacks()
+    net.seed = seed
+    net.settings_ = settings
+    if constant_lr:
+        net.lr_schedule = "constant"
+    return net
+
+
+def _can_change(name: str, net: ReweightedNet, settings: dict[str, Any]) -> bool:
+    if name.startswith("optimizer__"):
+        option = name.removeprefix("optimizer__")
+        return name in settings and all(option in group for group in net.optimizer_.param_groups)
+    if name.startswith(PREFIXES_OF_EACH_FIT):
+        return name in settings
+    return name in OF_EACH_FIT
+
+
+def _changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    names = before.keys() | now.keys()
+    return [name for name in names if not _same(before.get(name, ABSENT), now.get(name, ABSENT))]
+
+
+def _same(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    try:
+        return type(one) is type(other) and bool(np.all(one == other))
+    except (TypeError, ValueError, RuntimeError):  # arrays or tensors of other shapes
+        return False
