@@ -416,7 +416,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         accuracy : float
         """
         X = open_dataset(self, X)
-        return super().score(X, labels_of(X, y), sample_weight)
+        return super().score(X, check_y(labels_of(X, y)), sample_weight)
 
     def compute_sample_weight(self, X: Any, y: ArrayLike | None = None) -> NDArray[Any]:
         """Return learned weights for any labelled rows, to hand to another estimator.

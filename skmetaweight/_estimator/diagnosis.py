@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
+from skmetaweight._messages import listed
 from skmetaweight._training.confirmation import SUFFICIENT
 from skmetaweight.reweighting import Uniform
 
@@ -65,8 +66,8 @@ def warn_of_suppressed_classes(
     suppressed = (sizes > 0) & (means < SUPPRESSED * weights.mean())
     if suppressed.any():
         warnings.warn(
-            f"The rows labelled {classes[suppressed].tolist()} have hardly any weight: their means "
-            f"are {means[suppressed].round(3).tolist()}, that of all rows is {weights.mean():.3g}. "
+            f"The rows labelled {listed(classes[suppressed])} have hardly any weight: their means "
+            f"are {listed(means[suppressed].round(3))}, that of all rows is {weights.mean():.3g}. "
             "If these classes are rare rather than mislabelled, check more of their rows, or pass "
             'class_weight="balanced".',
             UserWarning,

@@ -178,7 +178,9 @@ class ReweightedNet(RowsNet):
         bound_grows: bool,
     ) -> None:
         """Set the losses of both levels, and the stage that the epochs move on."""
-        head = find_head(self.module_.eval(), rows.take(torch.arange(2, device=rows.device)).X)
+        head = find_head(
+            self.module_.eval(), rows.take(torch.arange(min(2, len(rows)), device=rows.device)).X
+        )
         weight = None if meta_class_weight is None else self.parameter.new_tensor(meta_class_weight)
         progress = SMALLEST_PROGRESS if bound_grows else 1.0
         self.stage_ = Stage(share, progress, self._own_generators())
