@@ -385,6 +385,22 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         X = check_X(self, X)
         return self.net_.probabilities(self.net_.make_rows(X, np.zeros(n_rows(X))))
 
+    def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
+        """Return logarithms of class probabilities, all of them finite.
+
+        Parameters
+        ----------
+        X : like the X of ``fit``, of shape (n_samples, n_features)
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes)
+            Columns in the order of ``classes_``.
+        """
+        check_is_fitted(self)
+        X = check_X(self, X)
+        return self.net_.log_probabilities(self.net_.make_rows(X, np.zeros(n_rows(X))))
+
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the most probable label of each row.
 

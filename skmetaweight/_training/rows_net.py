@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -118,13 +119,23 @@ class RowsNet(NeuralNetClassifier):
             parts.append((losses, probabilities.argmax(dim=1), p_given))
         return Judgement(*map(torch.cat, zip(*parts, strict=True)))
 
-    @torch.no_grad()
     def probabilities(self, rows: Rows) -> np.ndarray:
         """Return class probabilities of shape (n, n_classes), in float64."""
-        self.module_.eval()
+        return self._predicted(rows, self._get_predict_nonlinearity())
+
+    def log_probabilities(self, rows: Rows) -> np.ndarray:
+        """Return their logarithms, finite also where a probability is zero by rounding."""
         to_probabilities = self._get_predict_nonlinearity()
+        if isinstance(to_probabilities, nn.Softmax):
+            return self._predicted(rows, nn.LogSoftmax(dim=-1))
+        smallest = torch.finfo(torch.float64).tiny
+        return self._predicted(rows, lambda y: to_probabilities(y).clamp(min=smallest).log())
+
+    @torch.no_grad()
+    def _predicted(self, rows: Rows, nonlinearity: Callable[[Tensor], Tensor]) -> np.ndarray:
+        self.module_.eval()
         chunks = rows.chunks(max(self.batch_size, EVALUATION_ROWS))
-        parts = [to_probabilities(self.outputs(batch.X).cpu().double()) for batch in chunks]
+        parts = [nonlinearity(self.outputs(batch.X).cpu().double()) for batch in chunks]
         return torch.cat(parts).numpy()
 
     def _get_predict_nonlinearity(self) -> Any:
