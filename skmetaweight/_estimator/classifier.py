@@ -89,8 +89,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
     max_epochs : int, default=25
     batch_size : int or "auto", default="auto"
         Rows per batch, -1 for all. "auto" is 256, 128 below 3,500 rows, 64 below 1,200.
-    callbacks : list or None, default=None
-        skorch callbacks. The meta set takes the place of skorch's validation set.
+    callbacks : list of skorch callbacks, a single one, or None, default=None
+        The meta set takes the place of skorch's validation set.
     warm_start : bool, default=False
         Whether ``fit`` goes on from the last fit, weighting function and optimisers included.
     categorical_features : "from_dtype", None or array-like, default="from_dtype"

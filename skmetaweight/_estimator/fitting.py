@@ -11,11 +11,11 @@ from skmetaweight._data.class_weight import meta_class_weight, weigh_by_class
 from skmetaweight._data.fit_data import FitData, GivenData, check_fit_data
 from skmetaweight._estimator.build import (
     build_net,
-    check_components,
     fresh_or_given,
     resolve_device,
     seeded,
 )
+from skmetaweight._estimator.components import check_components, check_smallest_batch
 from skmetaweight._estimator.diagnosis import diagnose
 from skmetaweight._estimator.fitted_state import unchanged_on_error, unfitted_on_error
 from skmetaweight._estimator.label_quality import judge
@@ -69,6 +69,7 @@ def run_fit(
             )
             rows = net.make_rows(*weigh_by_class(estimator.class_weight, data.classes, data.train))
             check_components(net, rows, len(data.classes))
+            check_smallest_batch(net, rows)
             options = _training_options(estimator, data, net, n_epochs, resume=resume)
 
         def run(tasks: FitTasks) -> None:

@@ -16,6 +16,7 @@ from skmetaweight._bilevel.forward import outputs_of
 from skmetaweight._bilevel.objective import Batch
 from skmetaweight._data.batches import RowBatches, Rows
 from skmetaweight._data.dataset_rows import DatasetRows
+from skmetaweight._training.building import explained, refuse_unknown_callbacks
 
 EVALUATION_ROWS = 1024
 """Most rows in a forward pass that keeps no graph."""
@@ -61,6 +62,35 @@ class RowsNet(NeuralNetClassifier):
 
     generator_: torch.Generator
 
+    def initialize_callbacks(self) -> RowsNet:
+        """Build the callbacks, or say what is wrong with them."""
+        refuse_unknown_callbacks(self)
+        with explained("callbacks", self.callbacks):
+            return super().initialize_callbacks()
+
+    def initialize_module(self) -> RowsNet:
+        """Build the module, or say what is wrong with it."""
+        with explained("module", self.module):
+            super().initialize_module()
+            if not isinstance(self.module_, nn.Module):
+                raise TypeError(f"it makes a {type(self.module_).__name__}, no torch.nn.Module")
+            if next(self.module_.parameters(), None) is None:
+                raise ValueError("it has no parameters to train")
+        return self
+
+    def initialize_criterion(self) -> RowsNet:
+        """Build the criterion, or say what is wrong with it."""
+        with explained("criterion", self.criterion):
+            super().initialize_criterion()
+            if not isinstance(self.criterion_, nn.Module):
+                raise TypeError(f"it makes a {type(self.criterion_).__name__}, no torch.nn.Module")
+        return self
+
+    def initialize_optimizer(self, *args: Any, **kwargs: Any) -> RowsNet:
+        """Build the optimiser, or say what is wrong with it."""
+        with explained("optimizer", self.optimizer):
+            return super().initialize_optimizer(*args, **kwargs)
+
     def check_data(self, X: Any, y: Any = None) -> None:
         """Accept anything: the classifier has validated it."""
 
@@ -99,7 +129,9 @@ class RowsNet(NeuralNetClassifier):
             options.setdefault("shuffle", True)  # skorch's default is the order of the rows
         if "batch_sampler" not in options:
             options.setdefault("batch_size", size)
-        return iterator(dataset.for_loader() if isinstance(dataset, Rows) else dataset, **options)
+        with explained("iterator_train" if training else "iterator_valid", iterator):
+            given = dataset.for_loader() if isinstance(dataset, Rows) else dataset
+            return iterator(given, **options)
 
     @property
     def losses_(self) -> nn.Module:
