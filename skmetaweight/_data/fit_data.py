@@ -49,7 +49,7 @@ class GivenData(NamedTuple):
         return self.X_meta is not None or self.meta_mask is not None
 
     @property
-    def index(self) -> Any:
+    def row_index(self) -> Any:
         """The pandas index of X or else of y; None if neither has one."""
         return next((given.index for given in (self.X, self.y) if hasattr(given, "iloc")), None)
 
@@ -83,7 +83,7 @@ class FitData(NamedTuple):
     meta_indices: NDArray[Any]
     classes: NDArray[Any]
     meta_is_trusted: bool
-    index: Any = None
+    row_index: Any = None
 
     @property
     def is_imbalanced(self) -> bool:
@@ -130,7 +130,7 @@ def check_fit_data(
     meta = meta._replace(X=encode_X(estimator, meta.X))
     warn_of_missing_classes(meta.y, classes)
     trusted = given.has_trusted_rows
-    return FitData(train, meta, train_indices, meta_indices, classes, trusted, given.index)
+    return FitData(train, meta, train_indices, meta_indices, classes, trusted, given.row_index)
 
 
 def _check_rows(

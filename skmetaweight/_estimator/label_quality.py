@@ -158,4 +158,4 @@ def judge(
         p_given[places] = seen.p_given.cpu().numpy()
     trusted = np.zeros(n_rows, dtype=bool)
     trusted[data.meta_indices] = True
-    return LabelQuality(data.classes, given, predicted, p_given, weights, trusted, data.index)
+    return LabelQuality(data.classes, given, predicted, p_given, weights, trusted, data.row_index)
