@@ -11,6 +11,7 @@ from sklearn.model_selection import BaseCrossValidator, StratifiedKFold
 from sklearn.utils.validation import column_or_1d, indexable
 
 from skmetaweight._data.meta_set import split_by_mask
+from skmetaweight._messages import listed
 
 __all__ = ["TrustedKFold"]
 
@@ -110,7 +111,7 @@ class TrustedKFold(BaseCrossValidator):
         if sizes.max() < self.n_splits:
             raise ValueError(
                 f"n_splits={self.n_splits} needs as many trusted rows of a class, got "
-                f"{dict(zip(labels.tolist(), sizes.tolist(), strict=True))}: check more labels, or "
+                f"{listed(sizes)} of the classes {listed(labels)}: check more labels, or "
                 "lower n_splits."
             )
         folds = StratifiedKFold(self.n_splits, shuffle=self.shuffle, random_state=self.random_state)

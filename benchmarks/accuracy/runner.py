@@ -154,8 +154,6 @@ def run_fit(fit: Fit) -> dict[str, Any]:
     record = {**asdict(fit.setting), "method": fit.method, "version": __version__}
     with _one_thread(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        # torch's own forward-mode AD scripts its decompositions on first use
-        warnings.filterwarnings("ignore", ".*torch.jit.script", DeprecationWarning)
         try:
             problem = prepare(fit.setting)
             record |= describe(problem)

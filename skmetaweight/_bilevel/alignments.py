@@ -47,6 +47,21 @@ _FORWARD_MODE = threading.Lock()
 """torch has one level of forward-mode differentiation, which all threads share."""
 
 
+def _load_forward_mode() -> None:
+    """Let torch script its decompositions now, without the warning of its own doing so.
+
+    It would do so when a first fit needs forward mode, in any thread, where nobody could hide the
+    warning without changing the filters of all threads.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r".torch\.jit\.script. is ", DeprecationWarning)
+        with forward_ad.dual_level():
+            forward_ad.make_dual(torch.zeros(1), torch.zeros(1))
+
+
+_load_forward_mode()
+
+
 class Alignments:
     r"""Computes :math:`a_i = \langle d, \nabla \ell_i(\theta) \rangle` for a direction :math:`d`.
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skmetaweight._data.validation import LabelledRows
+from skmetaweight._messages import listed
 
 ClassWeight = dict[Any, float] | str | None
 """By label, "balanced", or None."""
@@ -29,7 +31,7 @@ def weigh_by_class(
     if rows.sample_weight is not None:
         weight = weight * rows.sample_weight
     if not weight.any():
-        raise ValueError(f"class_weight is zero for all training rows: {class_weight}.")
+        raise ValueError("class_weight is zero for all training rows: none of them would count.")
     return rows._replace(sample_weight=weight).with_mean_weight_one()
 
 
@@ -47,7 +49,9 @@ def meta_class_weight(
         return None
     weight = _weight_of_classes(class_weight, classes, meta)
     if not weight[meta.y].any():
-        raise ValueError(f"class_weight is zero for all classes of the meta set: {class_weight}.")
+        raise ValueError(
+            "class_weight is zero for all classes of the meta set: none of its rows would count."
+        )
     return weight / weight[meta.y].mean()
 
 
@@ -66,9 +70,11 @@ def _check_class_weight(class_weight: dict[Any, float], classes: NDArray[Any]) -
     unknown = [label for label in class_weight if label not in classes]
     if unknown:
         raise ValueError(
-            f"class_weight has labels {unknown} that are not among the classes {classes.tolist()}."
+            f"class_weight has labels {listed(unknown)} that are not among the classes "
+            f"{listed(classes)}."
         )
-    if not all(0 <= value < np.inf for value in class_weight.values()):
+    values = class_weight.values()
+    if not all(isinstance(value, Real) and 0 <= value < np.inf for value in values):
         raise ValueError(
-            f"class_weight must be non-negative and finite, got {list(class_weight.values())}."
+            f"class_weight must be non-negative and finite numbers, got {listed(values)}."
         )

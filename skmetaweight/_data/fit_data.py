@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmetaweight._data.dataset_rows import labels_of, open_dataset
+from skmetaweight._data.labels import of_one_kind, one_column
 from skmetaweight._data.meta_set import split_by_mask, split_off, warn_of_missing_classes
 from skmetaweight._data.scale import warn_of_scale
 from skmetaweight._data.validation import (
@@ -23,6 +24,7 @@ from skmetaweight._data.validation import (
     read_X,
     unfitted_table,
 )
+from skmetaweight._messages import listed
 from skmetaweight._tabular.tables import Mixed, Table, fit_table
 
 MUCH_IMBALANCE = 20
@@ -45,6 +47,11 @@ class GivenData(NamedTuple):
     @property
     def has_trusted_rows(self) -> bool:
         return self.X_meta is not None or self.meta_mask is not None
+
+    @property
+    def row_index(self) -> Any:
+        """The pandas index of X or else of y; None if neither has one."""
+        return next((given.index for given in (self.X, self.y) if hasattr(given, "iloc")), None)
 
     def opened(self, estimator: Any) -> GivenData:
         """Take the labels out of Datasets; see that trusted rows come whole, and from one source.
@@ -76,6 +83,7 @@ class FitData(NamedTuple):
     meta_indices: NDArray[Any]
     classes: NDArray[Any]
     meta_is_trusted: bool
+    row_index: Any = None
 
     @property
     def is_imbalanced(self) -> bool:
@@ -102,6 +110,7 @@ def check_fit_data(
 ) -> FitData:
     """Validate all data of a fit, once, and part the trusted rows from the others."""
     given = given.opened(estimator)
+    fewest = 1 if resume or classes is not None else 2  # a stream may bring single rows
     y = check_y(given.y)
     table = estimator._table if resume else unfitted_table(estimator, given.X)
     rows, classes = _check_rows(estimator, given, y, table, classes, resume=resume)
@@ -112,7 +121,7 @@ def check_fit_data(
     else:
         train_indices, meta_indices = _parted(estimator, rows, given.meta_mask, random_state)
         train, meta = rows.take(train_indices), rows.take(meta_indices)._replace(sample_weight=None)
-    _check_sizes(train, meta)
+    _check_sizes(train, meta, fewest=fewest)
     if not resume and table is not None:
         quantiles = estimator.numeric_scaling == "quantile"
         table = fit_table(table.categorical, train.X, meta.X, quantiles=quantiles)
@@ -120,7 +129,8 @@ def check_fit_data(
     train = train._replace(X=encode_X(estimator, train.X)).with_mean_weight_one()
     meta = meta._replace(X=encode_X(estimator, meta.X))
     warn_of_missing_classes(meta.y, classes)
-    return FitData(train, meta, train_indices, meta_indices, classes, given.has_trusted_rows)
+    trusted = given.has_trusted_rows
+    return FitData(train, meta, train_indices, meta_indices, classes, trusted, given.row_index)
 
 
 def _check_rows(
@@ -174,25 +184,29 @@ def _numbers(X: Any) -> Any:
 
 
 def _check_classes(estimator: Any, y: Any, classes: Any, *, resume: bool) -> NDArray[Any]:
+    if classes is not None:
+        classes = np.unique(of_one_kind(one_column(classes, "classes"), "classes"))
     if resume:
-        if classes is not None and not np.array_equal(np.unique(classes), estimator.classes_):
+        if classes is not None and not np.array_equal(classes, estimator.classes_):
             raise ValueError(
-                f"classes={np.unique(classes).tolist()} differ from those of the first call, "
-                f"{estimator.classes_.tolist()}."
+                f"classes={listed(classes)} differ from those of the first call, "
+                f"{listed(estimator.classes_)}."
             )
         return estimator.classes_
-    classes = np.unique(y if classes is None else classes)
+    classes = np.unique(y) if classes is None else classes
     if len(classes) < 2:
         raise ValueError(
-            f"y has only one class, {classes.tolist()}: a classifier needs at least two."
+            f"y has only one class, {listed(classes)}: a classifier needs at least two."
         )
     return classes
 
 
-def _check_sizes(train: LabelledRows, meta: LabelledRows) -> None:
+def _check_sizes(train: LabelledRows, meta: LabelledRows, *, fewest: int) -> None:
     for name, rows in (("training", train), ("trusted", meta)):
-        if len(rows.y) < 2:
-            raise ValueError(f"At least 2 {name} rows are needed, got n_samples={len(rows.y)}.")
+        if len(rows.y) < fewest:
+            raise ValueError(
+                f"At least {fewest} {name} rows are needed, got n_samples={len(rows.y)}."
+            )
     if train.sample_weight is not None and not train.sample_weight.any():
         raise ValueError(
             "sample_weight is zero for all training rows: there is nothing to learn from."

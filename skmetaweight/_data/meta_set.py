@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from skmetaweight._bilevel.objective import Batch
 from skmetaweight._data.batches import Rows
+from skmetaweight._messages import listed
 
 
 def split_by_mask(meta_mask: Any, n_rows: int) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -93,7 +94,7 @@ def warn_of_missing_classes(y_meta: NDArray[Any], classes: NDArray[Any]) -> None
     missing = classes[np.setdiff1d(np.arange(len(classes)), y_meta)]
     if missing.size:
         warnings.warn(
-            f"The meta set has no row of the classes {missing.tolist()}: nothing speaks for their "
+            f"The meta set has no row of the classes {listed(missing)}: nothing speaks for their "
             "rows, and their weights may vanish. Check a few rows of each class.",
             UserWarning,
             stacklevel=5,

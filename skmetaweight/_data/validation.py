@@ -13,11 +13,13 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_sample_weight,
     _num_samples,
-    column_or_1d,
     validate_data,
 )
 
+from skmetaweight._data.cells import refuse_nested
 from skmetaweight._data.dataset_rows import DatasetRows, open_dataset
+from skmetaweight._data.labels import of_one_kind, one_column
+from skmetaweight._messages import listed
 from skmetaweight._tabular.columns import categorical_columns
 from skmetaweight._tabular.tables import Table, has_missing, is_missing, read_table
 
@@ -73,6 +75,7 @@ def read_X(estimator: Any, X: Any, table: Table | None, *, reset: bool) -> Any:
         if reset:
             _forget_columns(estimator)
         return X if isinstance(X, DatasetRows) else _check_dict(X, own_module)
+    refuse_nested(X)
     if table is not None:
         return read_table(estimator, X, table.categorical, reset=reset)
     return validate_data(
@@ -151,11 +154,12 @@ def check_y(y: Any, name: str = "y") -> NDArray[Any]:
     """Validate labels and return them as a one-dimensional array."""
     if y is None:
         raise ValueError(f"{name} is missing: requires y to be passed, but the target y is None.")
-    y = column_or_1d(y, warn=True)
+    y = one_column(y, name)
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         raise ValueError(f"Input {name} contains NaN or infinity.")
     if y.dtype.kind == "O" and any(map(is_missing, y)):
         raise ValueError(f"Input {name} contains missing labels (None, NaN or NA).")
+    y = of_one_kind(y, name)
     check_classification_targets(y)
     return y
 
@@ -175,13 +179,15 @@ def encode(y: NDArray[Any], classes: NDArray[Any], name: str) -> NDArray[Any]:
     unknown = np.setdiff1d(y, classes)
     if unknown.size:
         advice = (
-            "If a meta-estimator recodes y, mark the trusted rows with meta_mask instead"
+            "Drop these rows of X_meta, or give X rows with such labels; for a stream, pass all "
+            "labels as classes of the first partial_fit; if a meta-estimator recodes y, mark the "
+            "trusted rows with meta_mask"
             if name == "y_meta"
             else "All labels must be known from the first call: see classes of partial_fit"
         )
         raise ValueError(
-            f"{name} has labels {unknown.tolist()} that are not among the classes "
-            f"{classes.tolist()}. {advice}."
+            f"{name} has labels {listed(unknown)} that are not among the classes "
+            f"{listed(classes)}. {advice}."
         )
     encoder = LabelEncoder()
     encoder.classes_ = classes

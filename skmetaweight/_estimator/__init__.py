@@ -5,7 +5,8 @@ It may import every wing below: ``_training``, ``reweighting``, ``_data``, ``_ta
 
 1. ``classifier``: :class:`MetaWeightClassifier`, its parameters and methods;
 2. ``fitting``: what its ``fit`` does;
-3. ``build``, ``default_network``, ``seeding``: from parameters to a net and what it draws from;
+3. ``build``, ``default_network``, ``seeding``, ``components``: from parameters to a net, what it
+   draws from, and whether it works;
 4. ``net_params``: parameters by prefix, of the net and of the method;
 5. ``label_quality``, ``diagnosis``: what a fit says of labels, and warns of;
 6. ``fitted_state``, ``resumption``: fits while others predict, and fits that go on;

@@ -9,24 +9,57 @@ from numbers import Integral
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from skmetaweight._data.batches import Rows
 from skmetaweight._data.fit_data import FitData
 from skmetaweight._estimator.default_network import default_network_options, set_statistics
 from skmetaweight._estimator.seeding import draws_alone
 from skmetaweight._tabular.modules import TabularMLP
+from skmetaweight._training.building import as_callbacks
 from skmetaweight._training.net import ReweightedNet
 from skmetaweight.reweighting import Reweighter
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
-    """Return the device to use; "auto" takes CUDA, then MPS, then the CPU."""
+    """Return the device to use; "auto" takes CUDA, then MPS, then the CPU.
+
+    Raises
+    ------
+    ValueError
+        If torch knows no such device, or there is none here.
+    """
     if device != "auto":
-        return torch.device(device)
+        return _available(device)
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _available(device: str | torch.device) -> torch.device:
+    try:
+        given = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(
+            f"device={device!r} is no device of torch's: pass 'auto', 'cpu', 'cuda', 'cuda:0' or "
+            "'mps'."
+        ) from error
+    if not _is_there(given):
+        raise ValueError(
+            f"device={str(device)!r} is not available here with torch {torch.__version__}: pass "
+            "device='auto', which takes what there is, or install a build of torch for it."
+        )
+    return given
+
+
+def _is_there(device: torch.device) -> bool:
+    if device.type == "cpu":
+        return True
+    try:
+        accelerator = torch.get_device_module(device)
+        n_devices = accelerator.device_count() if accelerator.is_available() else 0
+    except (RuntimeError, AttributeError):  # a kind that this build of torch cannot compute on
+        return False
+    return (device.index or 0) < n_devices
 
 
 def build_net(
@@ -54,7 +87,7 @@ def build_net(
         seed=seed,
         optimizer=estimator.optimizer,
         lr=estimator.lr,
-        callbacks=estimator.callbacks,
+        callbacks=as_callbacks(estimator.callbacks),
         verbose=estimator.verbose,
         device=device,
         classes=list(range(n_classes)),
@@ -118,7 +151,15 @@ def _net_options(estimator: Any, data: FitData, seed: int) -> dict[str, Any]:
 
 
 def _takes_reduction(criterion: Any) -> bool:
-    return inspect.isclass(criterion) and "reduction" in inspect.signature(criterion).parameters
+    return inspect.isclass(criterion) and "reduction" in _parameters_of(criterion)
+
+
+def _parameters_of(made: Any) -> set[str]:
+    """Return the names of what a class or a function takes; none if it does not tell."""
+    try:
+        return set(inspect.signature(made).parameters)
+    except (TypeError, ValueError):
+        return set()
 
 
 def _batch_size(batch_size: int | str, n_train: int) -> int:
@@ -163,54 +204,6 @@ def _can_fuse(optimizer: Any, device: torch.device, options: dict[str, Any]) -> 
     rivals = {"fused", "foreach", "capturable", "differentiable"}
     return (
         device.type in ("cpu", "cuda")
-        and "fused" in inspect.signature(optimizer).parameters
+        and "fused" in _parameters_of(optimizer)
         and not any(f"optimizer__{rival}" in options for rival in rivals)
     )
-
-
-def check_components(net: ReweightedNet, rows: Rows, n_classes: int) -> None:
-    """Raise if the module, the criterion or the optimiser cannot be used.
-
-    Raises
-    ------
-    ValueError
-        If the module's output is not (n, n_classes), the criterion does not give one loss per
-        row, or the optimiser needs a closure.
-    """
-    closure = inspect.signature(type(net.optimizer_).step).parameters.get("closure")
-    if closure is not None and closure.default is inspect.Parameter.empty:
-        raise ValueError(
-            f"{type(net.optimizer_).__name__} needs a closure that evaluates the loss several "
-            "times a step, which would repeat the weighting function's step. Use e.g. AdamW."
-        )
-    batch = rows.take(torch.arange(min(2, len(rows)), device=rows.device))
-    net.module_.eval()
-    with torch.no_grad():
-        y_pred = net.outputs(batch.X)
-        expected = (batch.n_rows, n_classes)
-        if not isinstance(y_pred, Tensor) or tuple(y_pred.shape) != expected:
-            got = tuple(y_pred.shape) if isinstance(y_pred, Tensor) else type(y_pred).__name__
-            raise ValueError(
-                f"The module must return one column per class: expected shape {expected} for "
-                f"{batch.n_rows} rows and {n_classes} classes, got {got}."
-            )
-        losses = net.losses_(y_pred, batch.y)
-    if isinstance(net.criterion_, nn.CrossEntropyLoss) and _are_probabilities(y_pred):
-        warnings.warn(
-            "The module's outputs look like probabilities, but CrossEntropyLoss takes logits "
-            "and applies a softmax of its own. Remove the module's softmax, or pass "
-            "criterion=torch.nn.NLLLoss, which takes probabilities as in skorch.",
-            UserWarning,
-            stacklevel=4,
-        )
-    if tuple(losses.shape) != (batch.n_rows,):
-        raise ValueError(
-            "The criterion must give one loss per row: expected shape "
-            f"({batch.n_rows},), got {tuple(losses.shape)}. Pass the criterion's class, or an "
-            f'instance with reduction="none", not {net.criterion!r}.'
-        )
-
-
-def _are_probabilities(y_pred: Tensor) -> bool:
-    sums = y_pred.sum(dim=-1)
-    return bool((y_pred >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-4)

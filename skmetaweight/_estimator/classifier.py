@@ -91,8 +91,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
     max_epochs : int, default=25
     batch_size : int or "auto", default="auto"
         Rows per batch, -1 for all. "auto" is 256, 128 below 3,500 rows, 64 below 1,200.
-    callbacks : list or None, default=None
-        skorch callbacks. The meta set takes the place of skorch's validation set.
+    callbacks : list of skorch callbacks, a single one, or None, default=None
+        The meta set takes the place of skorch's validation set.
     warm_start : bool, default=False
         Whether ``fit`` goes on from the last fit, weighting function and optimisers included.
     categorical_features : "from_dtype", None or array-like, default="from_dtype"
@@ -395,6 +395,22 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         X = check_X(fitted, X)
         return fitted.net_.probabilities(fitted.net_.make_rows(X, np.zeros(n_rows(X))))
 
+    def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
+        """Return logarithms of class probabilities, all of them finite.
+
+        Parameters
+        ----------
+        X : like the X of ``fit``, of shape (n_samples, n_features)
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes)
+            Columns in the order of ``classes_``.
+        """
+        check_is_fitted(self)
+        X = check_X(self, X)
+        return self.net_.log_probabilities(self.net_.make_rows(X, np.zeros(n_rows(X))))
+
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the most probable label of each row.
 
@@ -428,7 +444,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         accuracy : float
         """
         X = open_dataset(self, X)
-        return super().score(X, labels_of(X, y), sample_weight)
+        return super().score(X, check_y(labels_of(X, y)), sample_weight)
 
     def compute_sample_weight(self, X: Any, y: ArrayLike | None = None) -> NDArray[Any]:
         """Return learned weights for any labelled rows, to hand to another estimator.

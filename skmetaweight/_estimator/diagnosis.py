@@ -9,14 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
+from skmetaweight._messages import listed
 from skmetaweight._training.confirmation import SUFFICIENT
-from skmetaweight.reweighting import Uniform
+from skmetaweight.reweighting import Reweighter, Uniform
 
 if TYPE_CHECKING:
     from skmetaweight._data.fit_data import FitData
 
 WARM_UP_EPOCHS = 10
 """Epochs after which equal weights mean that nothing was learned."""
+
+MUCH_STRENGTH = 0.5
+"""Strength below which weights count too little for what they are to need mending."""
 
 SUPPRESSED = 0.25
 """Share of the mean weight below which a whole class hardly counts."""
@@ -28,14 +32,20 @@ def diagnose(estimator: Any, data: FitData) -> None:
         return
     if estimator.weight_strength_ < 1:
         warn_of_unconfirmed_weights(estimator.noise_evidence_, estimator.weight_strength_)
-    if estimator.weight_strength_ == 0:
+    if estimator.weight_strength_ < MUCH_STRENGTH:
         return
-    learned = estimator.sample_weights_[data.train_indices]
+    weights = estimator.sample_weights_[data.train_indices]
     reweighter = estimator.net_.reweighter_
     steps = "method__meta_lr or " if "meta_lr" in reweighter.get_params() else ""
-    if warn_of_collapse(reweighter.normalizer_ * learned, f"{steps}max_epochs"):
+    if warn_of_collapse(_as_learned(weights, reweighter), f"{steps}max_epochs"):
         return
-    warn_of_suppressed_classes(learned, data.train.y, data.classes)
+    warn_of_suppressed_classes(weights, data.train.y, data.classes)
+
+
+def _as_learned(weights: NDArray[Any], reweighter: Reweighter) -> NDArray[Any]:
+    """Return weights before they were drawn to one and scaled to mean one."""
+    mean = reweighter.normalizer_
+    return mean * (1 + (weights - 1) / float(reweighter.strength_at(mean)))
 
 
 def warn_of_collapse(weights: NDArray[Any], remedies: str) -> bool:
@@ -65,10 +75,12 @@ def warn_of_suppressed_classes(
     suppressed = (sizes > 0) & (means < SUPPRESSED * weights.mean())
     if suppressed.any():
         warnings.warn(
-            f"The rows labelled {classes[suppressed].tolist()} have hardly any weight: their means "
-            f"are {means[suppressed].round(3).tolist()}, that of all rows is {weights.mean():.3g}. "
-            "If these classes are rare rather than mislabelled, check more of their rows, or pass "
-            'class_weight="balanced".',
+            f"The rows labelled {listed(classes[suppressed])} have hardly any weight: their means "
+            f"are {listed(means[suppressed].round(3))}, that of all rows is {weights.mean():.3g}. "
+            "If these classes are rare rather than mislabelled, check more of their rows. "
+            'class_weight="balanced" serves rare classes at the expense of the others, and can '
+            "cost more than it gives where many classes are unequal: compare it, and "
+            'method="uniform", on checked rows kept apart.',
             UserWarning,
             stacklevel=5,
         )

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from skmetaweight._messages import import_pandas
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -31,6 +33,8 @@ class LabelQuality:
     weights : ndarray of shape (n_samples,)
         Learned weights.
     trusted : ndarray of bool of shape (n_samples,)
+    index : pandas Index of n_samples entries, or None
+        That of X or, if X has none, of y.
     """
 
     classes: NDArray[Any]
@@ -39,6 +43,7 @@ class LabelQuality:
     p_given: NDArray[np.float64]
     weights: NDArray[np.float64]
     trusted: NDArray[np.bool_]
+    index: Any = None
 
     @property
     def relative_weights(self) -> NDArray[np.float64]:
@@ -69,8 +74,7 @@ class LabelQuality:
 
     def to_frame(self) -> pd.DataFrame:
         """Tabulate with cleanlab's column names."""
-        import pandas as pd
-
+        pd = import_pandas("label_quality()")
         return pd.DataFrame(
             {
                 "is_label_issue": self.is_issue,
@@ -79,7 +83,8 @@ class LabelQuality:
                 "predicted_label": self.classes[self.predicted],
                 "p_given_label": self.p_given,
                 "sample_weight": self.weights,
-            }
+            },
+            index=self.index,
         )
 
 
@@ -99,7 +104,8 @@ class LabelQualityMixin:
 
         Returns
         -------
-        frame : DataFrame of n_samples rows, in the order of X, with the columns
+        frame : DataFrame of n_samples rows, in the order of X and with its index, if it has one,
+            or else with that of y, and with the columns
 
             is_label_issue : bool
                 Whether the classifier predicts another label and the weight of the row is not
@@ -152,4 +158,4 @@ def judge(
         p_given[places] = seen.p_given.cpu().numpy()
     trusted = np.zeros(n_rows, dtype=bool)
     trusted[data.meta_indices] = True
-    return LabelQuality(data.classes, given, predicted, p_given, weights, trusted)
+    return LabelQuality(data.classes, given, predicted, p_given, weights, trusted, data.row_index)

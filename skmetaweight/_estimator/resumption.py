@@ -8,6 +8,7 @@ import numpy as np
 
 from skmetaweight._estimator.build import of_each_fit
 from skmetaweight._estimator.fitted_state import twin
+from skmetaweight._training.building import as_callbacks
 from skmetaweight._training.net import ReweightedNet
 from skmetaweight.reweighting import METHODS
 
@@ -58,7 +59,8 @@ def continued(estimator: Any, n_train: int, seed: int, *, constant_lr: bool) -> 
         if name == "lr" or name.startswith("optimizer__"):
             net.set_params(**{name: settings[name]})  # in all groups of parameters
         elif name in vars(net) or name.startswith(PREFIXES_OF_EACH_FIT):
-            setattr(net, name, settings[name])
+            value = settings[name]
+            setattr(net, name, as_callbacks(value) if name == "callbacks" else value)
     for name, value in of_each_fit(estimator, n_train, net.parameter.device).items():
         setattr(net, name, value)
     if any(name == "show_progress" or name.startswith("callbacks") for name in changed):

@@ -19,6 +19,7 @@ from skmetaweight._bilevel.randomness import Generators, default_generators, dra
 from skmetaweight._data.batches import Rows, as_batch
 from skmetaweight._data.meta_set import MetaBatches
 from skmetaweight._training.best_epoch import BestEpoch
+from skmetaweight._training.building import refuse_lone_row, refuse_missing_monitor
 from skmetaweight._training.confirmation import Confirmation, strength_of
 from skmetaweight._training.epoch import EpochLog
 from skmetaweight._training.epoch_bar import EpochBar
@@ -160,6 +161,9 @@ class ReweightedNet(RowsNet):
         except KeyboardInterrupt:
             if not self._stopped_early():
                 raise
+        except ValueError as error:
+            refuse_lone_row(self, error)
+            raise
         self.best_epoch_ = self.best_.epoch
         self.best_.put_back(self.module_, self.reweighter_)
         self.notify("on_train_end", X=rows, y=rows.y)
@@ -181,7 +185,9 @@ class ReweightedNet(RowsNet):
         bound_grows: bool,
     ) -> None:
         """Set the losses of both levels, and the stage that the epochs move on."""
-        head = find_head(self.module_.eval(), rows.take(torch.arange(2, device=rows.device)).X)
+        head = find_head(
+            self.module_.eval(), rows.take(torch.arange(min(2, len(rows)), device=rows.device)).X
+        )
         weight = None if meta_class_weight is None else self.parameter.new_tensor(meta_class_weight)
         progress = SMALLEST_PROGRESS if bound_grows else 1.0
         self.stage_ = Stage(share, progress, self._drawn_from())
@@ -264,6 +270,14 @@ class ReweightedNet(RowsNet):
             self.notify("on_grad_computed", named_parameters=named, batch=pair, training=True)
         self.optimizer_.step()
         return result
+
+    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
+        """Tell the callbacks; one that watches what is not there is named."""
+        try:
+            super().notify(method_name, **cb_kwargs)
+        except Exception as error:
+            refuse_missing_monitor(self, error)
+            raise
 
     def on_epoch_begin(
         self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any

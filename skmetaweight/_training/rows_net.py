@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from skmetaweight._bilevel.forward import outputs_of
 from skmetaweight._bilevel.objective import Batch
 from skmetaweight._data.batches import RowBatches, Rows
 from skmetaweight._data.dataset_rows import DatasetRows
+from skmetaweight._training.building import explained, refuse_unknown_callbacks
 
 EVALUATION_ROWS = 1024
 """Most rows in a forward pass that keeps no graph."""
@@ -60,6 +62,35 @@ class RowsNet(NeuralNetClassifier):
 
     generator_: torch.Generator
 
+    def initialize_callbacks(self) -> RowsNet:
+        """Build the callbacks, or say what is wrong with them."""
+        refuse_unknown_callbacks(self)
+        with explained("callbacks", self.callbacks):
+            return super().initialize_callbacks()
+
+    def initialize_module(self) -> RowsNet:
+        """Build the module, or say what is wrong with it."""
+        with explained("module", self.module):
+            super().initialize_module()
+            if not isinstance(self.module_, nn.Module):
+                raise TypeError(f"it makes a {type(self.module_).__name__}, no torch.nn.Module")
+            if next(self.module_.parameters(), None) is None:
+                raise ValueError("it has no parameters to train")
+        return self
+
+    def initialize_criterion(self) -> RowsNet:
+        """Build the criterion, or say what is wrong with it."""
+        with explained("criterion", self.criterion):
+            super().initialize_criterion()
+            if not isinstance(self.criterion_, nn.Module):
+                raise TypeError(f"it makes a {type(self.criterion_).__name__}, no torch.nn.Module")
+        return self
+
+    def initialize_optimizer(self, *args: Any, **kwargs: Any) -> RowsNet:
+        """Build the optimiser, or say what is wrong with it."""
+        with explained("optimizer", self.optimizer):
+            return super().initialize_optimizer(*args, **kwargs)
+
     def check_data(self, X: Any, y: Any = None) -> None:
         """Accept anything: the classifier has validated it."""
 
@@ -104,7 +135,9 @@ class RowsNet(NeuralNetClassifier):
             options.setdefault("shuffle", True)  # skorch's default is the order of the rows
         if "batch_sampler" not in options:
             options.setdefault("batch_size", size)
-        return iterator(dataset.for_loader() if isinstance(dataset, Rows) else dataset, **options)
+        with explained("iterator_train" if training else "iterator_valid", iterator):
+            given = dataset.for_loader() if isinstance(dataset, Rows) else dataset
+            return iterator(given, **options)
 
     @property
     def losses_(self) -> nn.Module:
@@ -124,13 +157,23 @@ class RowsNet(NeuralNetClassifier):
             parts.append((losses, probabilities.argmax(dim=1), p_given))
         return Judgement(*map(torch.cat, zip(*parts, strict=True)))
 
-    @torch.no_grad()
     def probabilities(self, rows: Rows) -> np.ndarray:
         """Return class probabilities of shape (n, n_classes), in float64."""
-        self.module_.eval()
+        return self._predicted(rows, self._get_predict_nonlinearity())
+
+    def log_probabilities(self, rows: Rows) -> np.ndarray:
+        """Return their logarithms, finite also where a probability is zero by rounding."""
         to_probabilities = self._get_predict_nonlinearity()
+        if isinstance(to_probabilities, nn.Softmax):
+            return self._predicted(rows, nn.LogSoftmax(dim=-1))
+        smallest = torch.finfo(torch.float64).tiny
+        return self._predicted(rows, lambda y: to_probabilities(y).clamp(min=smallest).log())
+
+    @torch.no_grad()
+    def _predicted(self, rows: Rows, nonlinearity: Callable[[Tensor], Tensor]) -> np.ndarray:
+        self.module_.eval()
         chunks = rows.chunks(max(self.batch_size, EVALUATION_ROWS))
-        parts = [to_probabilities(self.outputs(batch.X).cpu().double()) for batch in chunks]
+        parts = [nonlinearity(self.outputs(batch.X).cpu().double()) for batch in chunks]
         return torch.cat(parts).numpy()
 
     def _get_predict_nonlinearity(self) -> Any:

@@ -196,15 +196,31 @@ class Reweighter(BaseEstimator, ABC):
         weights = self.raw_weights(rows)
         if self.normalize:
             self.normalizer_ = max(weights.mean().item(), tiny(weights))
-        return self.confirmed(weights / self.normalizer_)
+        return self.confirmed(weights / self.normalizer_, self.normalizer_)
 
     def weigh(self, rows: Evaluation) -> Tensor:
         """Return the weights of shape (n,) of labelled rows under the fitted classifier."""
-        return self.confirmed(self.raw_weights(rows) / self.normalizer_)
+        return self.confirmed(self.raw_weights(rows) / self.normalizer_, self.normalizer_)
 
-    def confirmed(self, weights: Tensor) -> Tensor:
-        r"""Return :math:`1 + s (w_i - 1)` for learned weights and the strength :math:`s`."""
-        return weights if self.strength_ == 1 else 1 + self.strength_ * (weights - 1)
+    def confirmed(self, weights: Tensor, raw_mean: Any) -> Tensor:
+        r"""Return :math:`1 + s' (w_i - 1)` for learned weights, with :meth:`strength_at`."""
+        return weights if self.strength_ == 1 else 1 + self.strength_at(raw_mean) * (weights - 1)
+
+    def strength_at(self, raw_mean: Any) -> Any:
+        r"""Return how far weights of mean one depart from one, by the mean :math:`m` before.
+
+        .. math:: s' = \frac{s m}{(1-s) \max(m, 1/2) + s m}
+
+        is the strength :math:`s` itself, unless nearly all raw weights are near zero: the few
+        others are then many times their mean, and would count as such however small :math:`s` is.
+        So raw weights are drawn to one half before they are scaled, where their mean is smaller.
+        """
+        s = self.strength_
+        if s == 1:
+            return 1.0
+        is_tensor = isinstance(raw_mean, Tensor)
+        drawn_to = raw_mean.clamp(min=0.5) if is_tensor else max(raw_mean, 0.5)
+        return s * raw_mean / ((1 - s) * drawn_to + s * raw_mean)
 
     def weighting_function(self, rows: Evaluation, classes: Any) -> Any:
         """Return the learned :class:`WeightingFunction`.

@@ -172,7 +172,7 @@ class FunctionBasedReweighter(Reweighter):
             losses=rows.losses,
             loss_scale=self.loss_scale,
             normalizer=self.normalizer_,
-            strength=self.strength_,
+            strength=float(self.strength_at(self.normalizer_)),
             memory=self._alignment_grid().cpu() if self.memory else None,
             classes=classes if self.class_aware else None,
         )

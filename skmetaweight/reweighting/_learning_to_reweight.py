@@ -135,10 +135,11 @@ class LearningToReweight(Reweighter):
 
     def _batch_weights(self, batch: Batch, alignments: Tensor | None) -> Tensor:
         if self.memory:
-            weights = mean_one(self._gate(self.memory_[batch.index]), batch.sample_weight)
+            raw = self._gate(self.memory_[batch.index])
+            weights = mean_one(raw, batch.sample_weight)
             if alignments is not None:
                 self.memory_.remember(batch.index, self.memory_.scale(alignments))
-            return self.confirmed(weights)
+            return self.confirmed(weights, raw.mean())
         assert alignments is not None
         positive = alignments.clamp(min=0)
         weights = mean_one(positive, batch.sample_weight)

@@ -49,7 +49,8 @@ class AlignmentMemory:
 
     def guess(self, alignments: Tensor) -> Tensor:
         """Stand in for the memory of rows that have none: alignments with the memory's spread."""
-        return self._scaled(alignments) * self.values.std()
+        spread = self.values.std() if len(self.values) > 1 else 0.0
+        return self._scaled(alignments) * spread
 
     def _scaled(self, alignments: Tensor) -> Tensor:
         mean_square, weight = self._scale

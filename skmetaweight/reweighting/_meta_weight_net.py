@@ -238,4 +238,4 @@ class MetaWeightNet(FunctionBasedReweighter):
                 surrogate = sample_mean(objective, batch.sample_weight)
                 self.step_weighting(self.network_gradient(surrogate))
         self.memory_.remember(batch.index, scaled)
-        return self.confirmed(weights.detach())
+        return self.confirmed(weights.detach(), raw.detach().mean())

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skmetaweight._messages import import_pandas, listed
+
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike, NDArray
@@ -193,8 +195,7 @@ class WeightingFunction:
         -------
         frame : DataFrame with columns loss, weight and, for a class-aware function, class
         """
-        import pandas as pd
-
+        pd = import_pandas("to_frame()")
         losses = np.linspace(*self.loss_range_, n_points)
         if self.classes_ is None:
             return pd.DataFrame({"loss": losses, "weight": self(losses)})
@@ -260,5 +261,5 @@ class WeightingFunction:
         given = np.broadcast_to(np.asarray(classes), shape).ravel()
         unknown = np.setdiff1d(given, self.classes_)
         if unknown.size:
-            raise ValueError(f"Unknown classes {unknown.tolist()}: not in {self.classes_.tolist()}")
+            raise ValueError(f"Unknown classes {listed(unknown)}: not in {listed(self.classes_)}.")
         return torch.as_tensor(np.searchsorted(self.classes_, given))

@@ -1,5 +1,8 @@
 """Judgements of the given labels, and whether cleanlab reads them."""
 
+import pickle
+import sys
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -9,7 +12,7 @@ from skmetaweight import MetaWeightClassifier
 from skmetaweight.datasets import corrupt_labels
 from tests.conftest import quick
 
-pytest.importorskip("pandas")
+pd = pytest.importorskip("pandas")
 
 
 def test_columns_follow_their_definition(method, fitted, data):
@@ -41,6 +44,34 @@ def test_separate_meta_set_leaves_all_rows(data):
     rest = ~data.mask
     clf = quick().fit(data.X[rest], data.y[rest], X_meta=data.X_meta, y_meta=data.y_meta)
     assert len(clf.label_quality()) == rest.sum()
+
+
+@pytest.mark.parametrize(
+    "index",
+    [pd.RangeIndex(5, 101), pd.Index([f"row {i}" for i in range(96)]), pd.Index([7] * 96)],
+    ids=["numbers", "text", "repeated"],
+)
+def test_frame_has_the_index_of_what_was_given(index, data):
+    frame, labels = pd.DataFrame(data.X, index=index), pd.Series(data.y, index=index)
+    other = pd.Series(data.y, index=range(96, 0, -1))
+    fits = [(frame, data.y), (frame, other), (data.X, labels), (data.X.tolist(), labels)]
+    for X, y in fits:
+        clf = pickle.loads(pickle.dumps(quick().fit(X, y, meta_mask=data.mask)))
+        assert clf.label_quality().index.equals(index)
+    clf.partial_fit(frame[:50], labels[:50], meta_mask=data.mask[:50])
+    assert clf.label_quality().index.equals(index[:50])
+    plain = quick().fit(data.X, data.y.tolist(), meta_mask=data.mask)
+    assert plain.label_quality().index.equals(pd.RangeIndex(96))
+
+
+def test_frames_without_pandas_say_what_to_install(fitted, monkeypatch):
+    clf = fitted()
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r"^label_quality\(\) returns a .* `pip install pandas`"):
+        clf.label_quality()
+    with pytest.raises(ImportError, match=r"^to_frame\(\) returns a .* `pip install pandas`"):
+        clf.weighting_function_.to_frame()
+    assert len(clf.find_label_issues()) >= 0
 
 
 def test_wrong_digits_are_found_and_cleanlab_reads_the_frame():

@@ -1,0 +1,55 @@
+"""Whether rows are rows of single values: nothing nested, nothing ragged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from typing import Any
+
+import numpy as np
+
+from skmetaweight._messages import shortened
+from skmetaweight._tabular.columns import is_frame
+
+NESTED = (list, tuple, Mapping, Set, np.ndarray)
+
+
+def refuse_nested(X: Any) -> None:
+    """Raise a ValueError if a cell of X holds several values, or rows differ in length."""
+    if is_frame(X):
+        _refuse_nested_columns(X)
+    elif isinstance(X, np.ndarray) and X.dtype == object and X.ndim > 1:
+        _refuse_nested_values(X.flat, "an array")
+    elif isinstance(X, list | tuple) or (isinstance(X, np.ndarray) and X.dtype == object):
+        _refuse_ragged(X)
+
+
+def _refuse_nested_columns(X: Any) -> None:
+    for i, dtype in enumerate(X.dtypes):
+        is_nested = hasattr(dtype, "is_nested") and dtype.is_nested()  # polars
+        if is_nested or str(dtype) == "object":
+            column = X[X.columns[i]] if is_nested else X.iloc[:, i]
+            values = column.to_list()
+            _refuse_nested_values(values, f"column {X.columns[i]!r}")
+
+
+def _refuse_nested_values(values: Any, place: str) -> None:
+    for value in values:
+        if isinstance(value, NESTED):
+            raise ValueError(
+                f"Input X has several values in one cell of {place}, e.g. {shortened(value)}: "
+                "make a column of each, or drop them."
+            )
+
+
+def _refuse_ragged(X: Any) -> None:
+    lengths = [len(row) if isinstance(row, list | tuple | np.ndarray) else None for row in X]
+    if len(set(lengths)) > 1:
+        odd = next(i for i, length in enumerate(lengths) if length != lengths[0])
+        raise ValueError(
+            f"Input X is ragged: row 0 has {_said(lengths[0])} and row {odd} has "
+            f"{_said(lengths[odd])}. Give all rows the same length, e.g. by padding."
+        )
+
+
+def _said(length: int | None) -> str:
+    return "one value of its own" if length is None else f"{length} values"

@@ -1,0 +1,130 @@
+"""Whether the module, the criterion and the optimiser go together, before any training."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from skmetaweight._bilevel.forward import copy_of_buffers, outputs_of
+from skmetaweight._bilevel.objective import Batch
+from skmetaweight._data.batches import Rows
+from skmetaweight._messages import first_line
+from skmetaweight._training.building import explained, refuse_lone_row, written
+from skmetaweight._training.net import ReweightedNet
+
+
+def check_components(net: ReweightedNet, rows: Rows, n_classes: int) -> None:
+    """Raise if the module, the criterion or the optimiser cannot be used.
+
+    Raises
+    ------
+    ValueError
+        If the module's output is not (n, n_classes), the criterion does not give one loss per
+        row, or the optimiser needs a closure.
+    TypeError
+        If one of them cannot be called as it must be.
+    """
+    _check_optimizer(net)
+    nonlinearity: Any = net.predict_nonlinearity
+    if not (nonlinearity is None or nonlinearity == "auto" or callable(nonlinearity)):
+        raise ValueError(
+            f"predict_nonlinearity must be a callable, 'auto' or None, got {nonlinearity!r}."
+        )
+    n_rows = 3 if n_classes == 2 else 2  # else a loss of each output would pass for one of each row
+    batch = rows.take(torch.arange(min(n_rows, len(rows)), device=rows.device))
+    net.module_.eval()
+    with torch.no_grad():
+        with explained("module", net.module, "cannot take rows of X"):
+            y_pred = net.outputs(batch.X)
+        _check_outputs(y_pred, batch, n_classes)
+        _check_criterion(net, y_pred, batch)
+
+
+def check_smallest_batch(net: ReweightedNet, rows: Rows) -> None:
+    """Raise a ValueError if training would ask batch statistics of one row."""
+    if net.meta_share or not (net.batch_size == 1 or len(rows) == 1):
+        return
+    batch = rows.take(torch.arange(1, device=rows.device))
+    state = copy_of_buffers(net.module_)
+    try:
+        with torch.no_grad():
+            outputs_of(net.module_.train(), batch.X, net.autocast_dtype, state)
+    except ValueError as error:
+        refuse_lone_row(net, error)
+        raise
+
+
+def _check_optimizer(net: ReweightedNet) -> None:
+    if not isinstance(net.optimizer_, torch.optim.Optimizer):
+        raise ValueError(
+            f"optimizer={written(net.optimizer)} makes no optimiser of torch's, but "
+            f"{type(net.optimizer_).__name__}: pass a class such as torch.optim.AdamW."
+        )
+    closure = inspect.signature(type(net.optimizer_).step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise ValueError(
+            f"{type(net.optimizer_).__name__} needs a closure that evaluates the loss several "
+            "times a step, which would repeat the weighting function's step. Use e.g. AdamW."
+        )
+
+
+def _check_outputs(y_pred: object, batch: Batch, n_classes: int) -> None:
+    expected = (batch.n_rows, n_classes)
+    if not isinstance(y_pred, Tensor) or tuple(y_pred.shape) != expected:
+        got = tuple(y_pred.shape) if isinstance(y_pred, Tensor) else type(y_pred).__name__
+        raise ValueError(
+            f"The module must return one column per class: expected shape {expected} for "
+            f"{batch.n_rows} rows and {n_classes} classes, got {got}."
+        )
+
+
+def _check_criterion(net: ReweightedNet, y_pred: Tensor, batch: Batch) -> None:
+    name = written(net.criterion)
+    is_distribution = _are_probabilities(y_pred)
+    if isinstance(net.criterion_, nn.CrossEntropyLoss) and is_distribution:
+        warnings.warn(
+            "The module's outputs look like probabilities, but CrossEntropyLoss takes logits "
+            "and applies a softmax of its own. Remove the module's softmax, or pass "
+            "criterion=torch.nn.NLLLoss, which takes probabilities as in skorch.",
+            UserWarning,
+            stacklevel=5,
+        )
+    if isinstance(net.criterion_, nn.NLLLoss) and bool((y_pred < 0).any()):
+        raise ValueError(
+            "criterion=NLLLoss takes probabilities, as in skorch, but the module's outputs are "
+            "negative: pass criterion=torch.nn.CrossEntropyLoss for logits, or let the module end "
+            "in a softmax."
+        )
+    try:
+        losses = net.losses_(y_pred, batch.y)
+    except (RuntimeError, ValueError, TypeError, IndexError, UserWarning) as error:
+        raise ValueError(
+            f"criterion={name} gives no loss for outputs of shape {tuple(y_pred.shape)} and a "
+            f"label for each row ({first_line(error)}): pass a criterion for classes, such as "
+            "torch.nn.CrossEntropyLoss."
+        ) from error
+    _check_losses(losses, name, batch)
+
+
+def _check_losses(losses: object, name: str, batch: Batch) -> None:
+    got = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
+    if got == (batch.n_rows,):
+        return
+    cure = (
+        'Pass the criterion\'s class, or an instance with reduction="none"'
+        if got == ()
+        else "Pass a criterion for classes, such as torch.nn.CrossEntropyLoss"
+    )
+    raise ValueError(
+        "The criterion must give one loss per row: expected shape "
+        f"({batch.n_rows},), got {got}. {cure}, not {name}."
+    )
+
+
+def _are_probabilities(y_pred: Tensor) -> bool:
+    sums = y_pred.sum(dim=-1)
+    return bool((y_pred >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-4)

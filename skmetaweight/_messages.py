@@ -1,0 +1,57 @@
+"""What messages of all wings have in common: how they list values, and ask for a package."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from typing import Any
+
+MOST_LISTED = 10
+"""Values that a message lists before it counts."""
+
+LONGEST_VALUE = 60
+"""Characters of a value in a message."""
+
+
+def listed(values: Iterable[Any]) -> str:
+    """Write values as Python writes a list; of a long list, the first ten and a count.
+
+    >>> listed(["a", "b"])
+    "['a', 'b']"
+    >>> listed(range(2000))
+    '[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ...] (2000 in all)'
+    """
+    everything = list(values.tolist() if hasattr(values, "tolist") else values)  # pyright: ignore
+    shown = [shortened(value) for value in everything[:MOST_LISTED]]
+    if len(everything) <= MOST_LISTED:
+        return f"[{', '.join(shown)}]"
+    return f"[{', '.join([*shown, '...'])}] ({len(everything)} in all)"
+
+
+def shortened(value: Any) -> str:
+    """Write a value as Python does, on one line, and not at length."""
+    written = " ".join(repr(value).split())
+    return written if len(written) <= LONGEST_VALUE else f"{written[: LONGEST_VALUE - 3]}..."
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first sentence of what an error says, without its full stop."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].strip().rstrip(".:")[:300]
+
+
+def import_pandas(what: str) -> Any:
+    """Return pandas, which a method needs for the frame that it returns.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed.
+    """
+    try:
+        return importlib.import_module("pandas")
+    except ImportError as error:
+        raise ImportError(
+            f"{what} returns a DataFrame, which needs pandas: install it, e.g. with "
+            "`pip install pandas`."
+        ) from error

@@ -1,0 +1,113 @@
+"""What a user gave to build the net of, and one sentence where it cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from skorch.callbacks import Callback
+
+from skmetaweight._messages import first_line, listed, shortened
+
+LONE_ROW = "more than 1 value per channel"
+"""What torch says of batch statistics of one row."""
+
+
+@contextmanager
+def explained(name: str, given: Any, what: str = "cannot be built") -> Iterator[None]:
+    """Raise what goes wrong with a parameter as one sentence that names it.
+
+    Raises
+    ------
+    TypeError
+        If that is what went wrong.
+    ValueError
+        If anything else did, but for a lack of memory.
+    """
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(
+            f"{name}={written(given)} {what}: {first_line(error)}. Check {name} and its "
+            f"{name}__* parameters."
+        ) from error
+
+
+def written(given: Any) -> str:
+    """Write a class or a function by its name, all else as Python does."""
+    return getattr(given, "__name__", None) or shortened(given)
+
+
+def as_callbacks(callbacks: Any) -> Any:
+    """Return callbacks as skorch takes them: a list, also of a single one.
+
+    Raises
+    ------
+    ValueError
+        If they are anything but callbacks of skorch, or pairs of a name and a callback.
+    """
+    if callbacks is None or (isinstance(callbacks, str) and callbacks == "disable"):
+        return callbacks
+    given = callbacks
+    if _is_named_or_callback(callbacks):
+        callbacks = [callbacks]
+    if isinstance(callbacks, list | tuple):
+        wrong = [callback for callback in callbacks if not _is_named_or_callback(callback)]
+        if not wrong:
+            return list(callbacks)
+        given = wrong[0]
+    raise ValueError(
+        "callbacks must be a list of skorch's callbacks, or of pairs of a name and a callback, got "
+        f"{shortened(given)}: pass e.g. [EarlyStopping(monitor='meta_loss')]."
+    )
+
+
+def _is_named_or_callback(callback: Any) -> bool:
+    if isinstance(callback, tuple):
+        return len(callback) == 2 and isinstance(callback[0], str) and _is_callback(callback[1])
+    return _is_callback(callback)
+
+
+def _is_callback(callback: Any) -> bool:
+    is_class = isinstance(callback, type)
+    return issubclass(callback, Callback) if is_class else isinstance(callback, Callback)
+
+
+def refuse_unknown_callbacks(net: Any) -> None:
+    """Raise a ValueError if ``callbacks__name`` names no callback of a net."""
+    known = [name for name, *_ in net._yield_callbacks()]
+    given = {name.split("__")[1] for name in vars(net) if name.startswith("callbacks__")}
+    unknown = sorted(given - set(known))
+    if unknown:
+        raise ValueError(
+            f"callbacks__{unknown[0]} names no callback: those of this net are {listed(known)}."
+        )
+
+
+def refuse_missing_monitor(net: Any, error: Exception) -> None:
+    """Raise a ValueError if an error is that a callback watches what the history lacks."""
+    known = list(net.history[-1]) if len(net.history) else []
+    for _, callback in net.callbacks_:
+        monitor = getattr(callback, "monitor", None)
+        is_missing = monitor is not None and not callable(monitor) and monitor not in known
+        if is_missing and (not isinstance(monitor, str) or monitor in str(error)):
+            names = [name for name in known if name not in ("batches", "epoch", "dur")]
+            raise ValueError(
+                f"{type(callback).__name__}(monitor={monitor!r}) watches what the history does not "
+                f"have: pass e.g. monitor='meta_loss', or one of {', '.join(map(repr, names))}."
+            ) from error
+
+
+def refuse_lone_row(net: Any, error: Exception) -> None:
+    """Raise a ValueError if an error is that batch statistics were asked of one row."""
+    if LONE_ROW in str(error):
+        raise ValueError(
+            "BatchNorm cannot learn from a batch of one row: raise batch_size or meta_batch_size, "
+            f"now {net.batch_size} and {net.meta_batch_size}, pass more rows at a time, or give a "
+            "meta_share, by which trusted rows are in every batch."
+        ) from error

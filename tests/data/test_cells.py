@@ -1,0 +1,61 @@
+"""Rows with nested or missing cells are refused by name."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from skmetaweight._data.cells import refuse_nested
+from tests.conftest import Data, Linear, quick
+
+NESTED = [[1.0, 2.0], (1, 2), {"a": 1}, {1, 2}, np.ones(2), []]
+
+
+@pytest.mark.parametrize("value", NESTED, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("share", [0.02, 1.0])
+@pytest.mark.parametrize("module", [None, Linear])
+def test_several_values_in_a_cell(value: Any, share: float, module: Any, data: Data) -> None:
+    frame = pd.DataFrame(data.X, columns=list("abcd")).astype({"b": object})
+    for row in range(int(share * len(frame))):
+        frame.at[row, "b"] = value
+    clf = quick(module=module)
+    with pytest.raises(ValueError, match=r"Input X has several values in one cell of column 'b'"):
+        clf.fit(frame, data.y, meta_mask=data.mask)
+    array = frame.to_numpy()
+    with pytest.raises(ValueError, match=r"Input X has several values in one cell of an array"):
+        clf.fit(array, data.y, meta_mask=data.mask)
+    plain = pd.DataFrame(data.X, columns=list("abcd"))
+    meta = frame[data.mask | (np.arange(96) == 0)]
+    with pytest.raises(ValueError, match=r"Input X_meta has several values in one cell of column"):
+        clf.fit(plain, data.y, X_meta=meta, y_meta=np.resize([0, 1, 2], len(meta)))
+
+
+def test_lists_of_polars() -> None:
+    frame = pl.DataFrame({"a": [1, 2], "b": [[1], [2, 3]]})
+    with pytest.raises(ValueError, match=r"several values in one cell of column 'b', e\.g\. \[1\]"):
+        refuse_nested(frame)
+
+
+@pytest.mark.parametrize(
+    ("X", "said"),
+    [
+        ([[1, 2], [3]], "row 0 has 2 values and row 1 has 1 values"),
+        ([(1, 2), (3, 4), (5, 6, 7)], "row 0 has 2 values and row 2 has 3 values"),
+        ([np.ones(2), np.ones(3)], "row 0 has 2 values and row 1 has 3 values"),
+        ([[1, 2], 3], "row 0 has 2 values and row 1 has one value of its own"),
+    ],
+)
+def test_ragged_rows(X: Any, said: str) -> None:
+    as_array = np.empty(len(X), dtype=object)
+    as_array[:] = X
+    for given in (X, as_array):
+        with pytest.raises(ValueError, match=f"Input X is ragged: {said}. Give all rows the same"):
+            refuse_nested(given)
+
+
+def test_plain_rows_pass() -> None:
+    for X in ([[1, 2], [3, 4]], [["a", 1.0]], np.eye(3), np.array([["a", None]], dtype=object)):
+        refuse_nested(X)
+        refuse_nested(pd.DataFrame(X))

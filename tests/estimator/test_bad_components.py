@@ -1,0 +1,255 @@
+"""What a net cannot be built of, or trained with, is said in one sentence of ours."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from skorch.callbacks import Checkpoint, EarlyStopping, EpochScoring, LRScheduler
+from torch import nn
+from torch.utils.data import DataLoader
+
+from tests.conftest import Data, Linear, Softmax, make_data, quick
+
+DATA = make_data()
+
+
+class Normed(nn.Module):
+    """Needs two rows for its batch statistics."""
+
+    def __init__(self, n_classes: int = 3) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, n_classes))
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        return self.layers(X)
+
+
+class Broken(Linear):
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        raise KeyError("no such layer")
+
+
+CALLBACKS = r"callbacks must be a list of skorch's callbacks, or of pairs .* got "
+BAD = {
+    # callbacks
+    **{
+        f"callbacks {callbacks!r:.20}": ({"callbacks": callbacks}, CALLBACKS)
+        for callbacks in ("auto", 3, True, {"stop": EarlyStopping()}, [3], [("a", 3)], [[1]], {1})
+    },
+    "callbacks of one name": (
+        {"callbacks": [("stop", EarlyStopping()), ("stop", EarlyStopping())]},
+        "callbacks=.* cannot be built: Found duplicate user-set callback name 'stop'",
+    ),
+    "unknown callback": (
+        {"callbacks__stop__patience": 3},
+        r"callbacks__stop names no callback: those of this net are \['epoch_timer', 'print_log'\]",
+    ),
+    # devices
+    **{
+        f"device {device!r}": ({"device": device}, f"device='{device}' is no device of torch's: p")
+        for device in ("gpu", "nonsense", "", "CPU", "cuda:x")
+    },
+    **{
+        f"absent device {device!r}": ({"device": device}, f"device='{device}' is not available he")
+        for device in ("meta", "cuda:99", torch.device("cuda:99"), "hpu", "xla")
+    },
+    # criteria
+    **{
+        f"{criterion.__name__} of {kind}": (
+            {"criterion": make(criterion)},
+            rf"criterion={criterion.__name__}.* gives no loss for outputs of shape \(2, 3\) and a "
+            r"label .*: pass a criterion for classes, such as torch\.nn\.CrossEntropyLoss",
+        )
+        for criterion in (
+            *(nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss, nn.BCELoss, nn.KLDivLoss),
+            *(nn.BCEWithLogitsLoss, nn.PoissonNLLLoss, nn.GaussianNLLLoss, nn.CTCLoss),
+            *(nn.MultiLabelMarginLoss, nn.MultiLabelSoftMarginLoss, nn.SoftMarginLoss),
+            *(nn.HingeEmbeddingLoss, nn.CosineEmbeddingLoss, nn.MarginRankingLoss),
+            *(nn.TripletMarginLoss,),
+        )
+        for kind, make in {"class": lambda c: c, "instance": lambda c: c(reduction="none")}.items()
+    },
+    "weights of other classes": (
+        {"criterion": nn.CrossEntropyLoss(torch.ones(2), reduction="none")},
+        r"CrossEntropyLoss\(\) gives no loss for outputs of shape \(2, 3\)",
+    ),
+    "logits for NLLLoss": (
+        {"criterion": nn.NLLLoss},
+        r"criterion=NLLLoss takes probabilities, as in skorch, but the module's outputs are negat",
+    ),
+    **{
+        f"criterion {criterion!r:.20}": (
+            {"criterion": criterion},
+            "^criterion=.* cannot be built: ",
+        )
+        for criterion in ("cross-entropy", None, 3, nn.Linear, nn.functional.cross_entropy, dict)
+    },
+    "argument of the criterion": ({"criterion__x": 3}, "criterion=CrossEntropyLoss cannot be buil"),
+    # modules
+    **{
+        f"module {module!r:.20}": ({"module": module}, f"^module=.*cannot be built: .*{said}")
+        for module, said in {
+            3: "not callable",
+            "mlp": "not callable",
+            nn.Linear: "missing 2 required",
+            nn.Module: "no parameters to train",
+            nn.ReLU: "no parameters to train",
+            nn.Sequential(): "no parameters to train",
+            dict: "it makes a dict, no torch.nn.Module",
+        }.items()
+    },
+    "module that fails": (
+        {"module": Broken},
+        "module=Broken cannot take rows of X: 'no such layer",
+    ),
+    "module of other columns": ({"module": nn.Linear(5, 3)}, "cannot take rows of X: .* shapes"),
+    **{
+        f"hidden_dims={value!r}": ({"module__hidden_dims": value}, "module=TabularMLP cannot ")
+        for value in ("wide", 3, (0,), (-1,), (0.5,))
+    },
+    **{
+        f"dropout={value!r}": ({"module__dropout": value}, "module=TabularMLP cannot be built: ")
+        for value in (2, -1, "half")
+    },
+    # optimisers
+    **{
+        f"optimizer {optimizer!r:.20}": ({"optimizer": optimizer}, "^optimizer=.*cannot be built: ")
+        for optimizer in (nn.Linear, dict, torch.optim.Optimizer, lambda params: None)
+    },
+    "no optimiser": (
+        {"optimizer": lambda params, lr: None},
+        r"optimizer=<lambda> makes no optimiser of torch's, but NoneType: pass a class such as",
+    ),
+    **{
+        f"optimizer__{name}": ({f"optimizer__{name}": value}, "^optimizer=AdamW cannot be built: ")
+        for name, value in {"x": 3, "weight_decay": -1, "betas": 3, "param_groups": 3}.items()
+    },
+    # loaders
+    **{
+        f"iterator_train {iterator!r:.20}": (
+            {"iterator_train": iterator},
+            "iterator_train=.*cannot",
+        )
+        for iterator in (3, None, "loader")
+    },
+    **{
+        f"iterator_train__{name}={value}": (
+            {f"iterator_train__{name}": value},
+            "iterator_train=DataLoader cannot be built: .* Check iterator_train and its iterator_t",
+        )
+        for name, value in {"batch_size": 0, "num_workers": -1, "x": 3}.items()
+    },
+    **{
+        f"predict_nonlinearity={value}": (
+            {"predict_nonlinearity": value},
+            f"predict_nonlinearity must be a callable, 'auto' or None, got {value!r}",
+        )
+        for value in (3, "softmax")
+    },
+}
+
+
+def message_of(data: Data, **params: Any) -> str:
+    with pytest.raises((ValueError, TypeError)) as error:
+        quick(**params).fit(data.X, data.y, meta_mask=data.mask)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_one_sentence_of_ours(name: str) -> None:
+    params, said = BAD[name]
+    with pytest.raises((ValueError, TypeError), match=said) as error:
+        quick(**params).fit(DATA.X, DATA.y, meta_mask=DATA.mask)
+    message = str(error.value)
+    assert "\n" not in message
+    assert len(message) < 500
+    assert message.endswith((".", "]."))
+
+
+@pytest.mark.filterwarnings("ignore:Using a target size")
+@pytest.mark.parametrize("criterion", [nn.MSELoss, nn.L1Loss, nn.BCEWithLogitsLoss, nn.HuberLoss])
+@pytest.mark.parametrize("n_classes", [2, 3, 4])
+def test_a_loss_of_each_output_is_none_of_each_row(criterion: Any, n_classes: int) -> None:
+    y = np.arange(96) % n_classes
+    with pytest.raises(ValueError, match=f"criterion={criterion.__name__} gives no loss"):
+        quick(criterion=criterion).fit(DATA.X, y, meta_mask=DATA.mask)
+
+
+@pytest.mark.parametrize(
+    "callbacks",
+    [
+        EarlyStopping("meta_loss"),
+        EarlyStopping,
+        ("stop", EarlyStopping()),
+        (EarlyStopping("meta_loss"), EpochScoring("accuracy", name="trusted")),
+        [("stop", EarlyStopping())],
+        [],
+        "disable",
+    ],
+    ids=["one", "class", "pair", "tuple", "named", "empty", "disable"],
+)
+def test_callbacks_of_every_form(callbacks: Any, data: Data) -> None:
+    quick(callbacks=callbacks).fit(data.X, data.y, meta_mask=data.mask)
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        EarlyStopping("valid_acc"),
+        EarlyStopping("val_loss"),
+        EarlyStopping(3),
+        Checkpoint("valid_acc_best", dirname="nowhere"),
+        LRScheduler("ReduceLROnPlateau", monitor="valid_acc"),
+    ],
+    ids=["accuracy", "typo", "number", "checkpoint", "schedule"],
+)
+def test_monitors_that_nobody_records(callback: Any, data: Data, tmp_path: Any) -> None:
+    if isinstance(callback, Checkpoint):
+        callback.dirname = str(tmp_path)
+    message = message_of(data, callbacks=[callback])
+    assert f"{type(callback).__name__}(monitor={callback.monitor!r}) watches what the" in message
+    assert "pass e.g. monitor='meta_loss', or one of 'train_batch_count', 'train_loss'" in message
+    accuracy = EpochScoring("accuracy", lower_is_better=False, name="valid_acc")
+    if callback.monitor in ("valid_acc", "valid_acc_best"):
+        quick(callbacks=[accuracy, callback]).fit(data.X, data.y, meta_mask=data.mask)
+
+
+def test_other_errors_of_callbacks_are_their_own(data: Data) -> None:
+    class Failing(EarlyStopping):
+        def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        quick(callbacks=[Failing("valid_acc")]).fit(data.X, data.y, meta_mask=data.mask)
+
+
+LONE = r"BatchNorm cannot learn from a batch of one row: raise batch_size or meta_batch_size, now "
+
+
+@pytest.mark.parametrize("module", [None, Normed])
+@pytest.mark.parametrize("method", ["mw-net", "uniform"])
+def test_batches_of_one_row(module: Any, method: str, data: Data) -> None:
+    fit: dict[str, Any] = {"X": data.X, "y": data.y, "meta_mask": data.mask}
+    quick(module=module, method=method, batch_size=1).fit(**fit)
+    clf = quick(module=module, method=method, meta_share=0).fit(**fit)
+    expected = clf.predict_proba(data.X)
+    with pytest.raises(ValueError, match=f"{LONE}1 and "):
+        clf.set_params(batch_size=1).fit(**fit)
+    np.testing.assert_array_equal(clf.predict_proba(data.X), expected)
+    quick(module=Linear, method=method, batch_size=1, meta_share=0).fit(**fit)
+
+
+def test_batches_of_one_row_that_only_training_meets(data: Data) -> None:
+    fit: dict[str, Any] = {"X": data.X, "y": data.y, "meta_mask": data.mask}
+    with pytest.raises(ValueError, match=f"{LONE}32 and 1,"):
+        quick(module=Normed, meta_share=0, meta_batch_size=1).fit(**fit)
+    loader = {"iterator_train": DataLoader, "iterator_train__batch_size": 77}
+    with pytest.raises(ValueError, match=LONE):
+        quick(module=Normed, meta_share=0, **loader).fit(**fit)
+
+
+def test_softmax_goes_with_nll_loss(data: Data) -> None:
+    quick(module=Softmax, criterion=nn.NLLLoss, method="uniform").fit(
+        data.X, data.y, meta_mask=data.mask
+    )
