@@ -13,6 +13,10 @@ from skmetaweight._tabular.columns import is_frame
 NESTED = (list, tuple, Mapping, Set, np.ndarray)
 
 
+class NestedCellError(TypeError, ValueError):
+    """A cell holds several values: a TypeError to scikit-learn, and bad input as any other."""
+
+
 def refuse_nested(X: Any) -> None:
     """Raise a ValueError if a cell of X holds several values, or rows differ in length."""
     if is_frame(X):
@@ -35,9 +39,9 @@ def _refuse_nested_columns(X: Any) -> None:
 def _refuse_nested_values(values: Any, place: str) -> None:
     for value in values:
         if isinstance(value, NESTED):
-            raise ValueError(
-                f"Input X has several values in one cell of {place}, e.g. {shortened(value)}: "
-                "make a column of each, or drop them."
+            raise NestedCellError(
+                f"Input X has several values in one cell of {place}, e.g. {shortened(value)}, but "
+                "an argument must be a string or a number: make a column of each, or drop them."
             )
 
 

@@ -181,7 +181,7 @@ def encode(y: NDArray[Any], classes: NDArray[Any], name: str) -> NDArray[Any]:
         advice = (
             "Drop these rows of X_meta, or give X rows with such labels; for a stream, pass all "
             "labels as classes of the first partial_fit; if a meta-estimator recodes y, mark the "
-            "trusted rows with meta_mask"
+            "trusted rows with meta_mask instead"
             if name == "y_meta"
             else "All labels must be known from the first call: see classes of partial_fit"
         )

@@ -209,7 +209,7 @@ class Reweighter(BaseEstimator, ABC):
     def strength_at(self, raw_mean: Any) -> Any:
         r"""Return how far weights of mean one depart from one, by the mean :math:`m` before.
 
-        .. math:: s' = \frac{s m}{(1-s) \max(m, 1/2) + s m}
+        .. math:: s' = s \min\Bigl(1, \frac{m}{(1-s)/2 + s m}\Bigr)
 
         is the strength :math:`s` itself, unless nearly all raw weights are near zero: the few
         others are then many times their mean, and would count as such however small :math:`s` is.
@@ -218,9 +218,8 @@ class Reweighter(BaseEstimator, ABC):
         s = self.strength_
         if s == 1:
             return 1.0
-        is_tensor = isinstance(raw_mean, Tensor)
-        drawn_to = raw_mean.clamp(min=0.5) if is_tensor else max(raw_mean, 0.5)
-        return s * raw_mean / ((1 - s) * drawn_to + s * raw_mean)
+        share = raw_mean / ((1 - s) / 2 + s * raw_mean)
+        return s * (share.clamp(max=1.0) if isinstance(share, Tensor) else min(share, 1.0))
 
     def weighting_function(self, rows: Evaluation, classes: Any) -> Any:
         """Return the learned :class:`WeightingFunction`.

@@ -45,7 +45,8 @@ BAD_DATA = {
         {**META, "y_meta": np.where(Y_META == 1, 8, Y_META)},
         "y_meta has labels [8] that are not among the classes [0, 1, 2]. Drop these rows of "
         "X_meta, or give X rows with such labels; for a stream, pass all labels as classes of the "
-        "first partial_fit; if a meta-estimator recodes y, mark the trusted rows with meta_mask.",
+        "first partial_fit; if a meta-estimator recodes y, mark the trusted rows with meta_mask "
+        "instead.",
     ),
     "labels of another kind": (
         {**META, "y_meta": np.array(["a", "b", "c"])[Y_META]},
