@@ -18,8 +18,11 @@ from sklearn.utils.validation import (
 )
 
 from skmetaweight._data.dataset_rows import DatasetRows, open_dataset
+from skmetaweight._data.unusual import warn_of_absurd_numbers, warn_of_unknown_categories
 from skmetaweight._tabular.columns import categorical_columns
-from skmetaweight._tabular.tables import Table, has_missing, is_missing, read_table
+from skmetaweight._tabular.disguised import is_missing
+from skmetaweight._tabular.reading import read_table
+from skmetaweight._tabular.tables import Table, has_missing
 
 
 class LabelledRows(NamedTuple):
@@ -48,17 +51,23 @@ def check_X(estimator: Any, X: Any) -> Any:
     ValueError
         If X is not finite, has the wrong shape, or differs from the X of ``fit``.
     """
-    X = open_dataset(estimator, X)
-    return encode_X(estimator, read_X(estimator, X, estimator._table, reset=False))
+    X = read_X(estimator, open_dataset(estimator, X), estimator._table, reset=False)
+    if estimator._table is not None:
+        warn_of_absurd_numbers(estimator, estimator._table, X)
+    return encode_X(estimator, X)
 
 
-def encode_X(estimator: Any, X: Any) -> Any:
+def encode_X(estimator: Any, X: Any, *, learned_from: bool = False) -> Any:
+    """Turn validated rows into what the net takes; categories were learned from them, or not."""
     table = estimator._table
     if table is None:
         return X
     if table.imputer is None and has_missing(X):  # the first missing number since the fit
         table = table.with_means(estimator.net_.module_.standardize.mean.cpu().numpy())
-    return table.encode(X)
+    encoded = table.encode(X)
+    if not learned_from:
+        warn_of_unknown_categories(estimator, table, X, encoded)
+    return encoded
 
 
 def read_X(estimator: Any, X: Any, table: Table | None, *, reset: bool) -> Any:

@@ -99,7 +99,7 @@ def build_net(
     net.build(n_classes, draws_alone=type(net.module_) is TabularMLP)
     _warn_of_short_lookahead(net)
     if isinstance(net.module_, TabularMLP) and estimator.module is None:
-        set_statistics(net.module_, data.train, estimator._table.n_numbers)
+        set_statistics(net.module_, data.train, estimator._table)
     return net
 
 

@@ -16,6 +16,7 @@ from skmetaweight._estimator.build import (
     resolve_device,
     seeded,
 )
+from skmetaweight._estimator.default_network import follow_ranges
 from skmetaweight._estimator.diagnosis import diagnose
 from skmetaweight._estimator.fitted_state import unchanged_on_error, unfitted_on_error
 from skmetaweight._estimator.label_quality import judge
@@ -70,6 +71,7 @@ def run_fit(
             rows = net.make_rows(*weigh_by_class(estimator.class_weight, data.classes, data.train))
             check_components(net, rows, len(data.classes))
             options = _training_options(estimator, data, net, n_epochs, resume=resume)
+            follow_ranges(net.module_, data.train, estimator._table)
 
         def run(tasks: FitTasks) -> None:
             net.train(rows, net.make_rows(*data.meta), n_epochs, tasks=tasks, **options)
