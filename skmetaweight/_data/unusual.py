@@ -13,6 +13,7 @@ from skmetaweight._tabular.disguised import is_missing, types_in
 from skmetaweight._tabular.ranges import extremes_of
 from skmetaweight._tabular.reading import Mixed
 from skmetaweight._tabular.tables import UNKNOWN, Table
+from skmetaweight._tabular.units import collapsing_columns
 
 MANY_UNKNOWN = 10
 """So many rows of unknown categories, and none of a known one, are hardly chance."""
@@ -32,11 +33,12 @@ def warn_of_absurd_numbers(estimator: Any, table: Table, *rows: Any) -> None:
     *rows : array, CSR matrix or Mixed
         Validated rows.
     """
-    if table.bounds is None or table.ranges is None:
+    if table.ranges is None or table.scaler is not None:  # quantiles have no far ends
         return
     found: dict[int, float] = {}
     for X in map(_numbers_of, rows):
-        for extreme in extremes_of(X) if X.shape[0] and X.shape[1] else ():
+        extremes = extremes_of(X)
+        for extreme in () if table.ranges.holds(extremes) else extremes:
             for i in np.flatnonzero(table.ranges.is_absurd(extreme)):
                 found.setdefault(int(i), float(extreme[i]))
     if not found:
@@ -75,6 +77,30 @@ def warn_of_unknown_categories(estimator: Any, table: Table, X: Any, encoded: ND
         _warn(
             f"No category is known from the training rows in column {_few(each)}. All of them "
             "count as unknown. Write categories as they were in fit, with the same type."
+        )
+
+
+def warn_of_lost_digits(estimator: Any, X: Any) -> None:
+    """Warn of columns in which numbers that differ become equal for a module of float32.
+
+    Parameters
+    ----------
+    estimator : MetaWeightClassifier
+    X : array, CSR matrix, dict of these or DatasetRows
+        Validated training rows.
+    """
+    tables = {f"{key!r}, ": x for key, x in X.items()} if isinstance(X, dict) else {"": X}
+    each = [
+        f"{key}{_names(estimator, x.shape[1])[i]!r}"
+        for key, x in tables.items()
+        if isinstance(x, np.ndarray) and x.ndim == 2
+        for i in collapsing_columns(x)
+    ]
+    if each:
+        _warn(
+            "Numbers that differ become equal when X is cast to the float32 of the module, in "
+            f"column {_few(each)}. Subtract an origin from such a column and divide it by its "
+            "spread before, e.g. with StandardScaler, or give the module parameters of float64."
         )
 
 

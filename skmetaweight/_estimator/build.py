@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from skmetaweight._data.batches import Rows
 from skmetaweight._data.fit_data import FitData
+from skmetaweight._data.unusual import warn_of_lost_digits
 from skmetaweight._estimator.default_network import default_network_options, set_statistics
 from skmetaweight._tabular.modules import TabularMLP
 from skmetaweight._training.net import ReweightedNet
@@ -100,6 +101,8 @@ def build_net(
     _warn_of_short_lookahead(net)
     if isinstance(net.module_, TabularMLP) and estimator.module is None:
         set_statistics(net.module_, data.train, estimator._table)
+    elif net.parameter.dtype == torch.float32:
+        warn_of_lost_digits(estimator, data.train.X)
     return net
 
 

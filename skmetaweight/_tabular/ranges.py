@@ -61,10 +61,12 @@ class Ranges(NamedTuple):
             distance = np.abs(np.asarray(numbers, dtype=np.float64) - self.middle)
             return ~self.is_constant & (distance > FAR * self.spread)
 
+    def holds(self, extremes: Extremes) -> bool:
+        return not ((extremes.low < self.lower).any() or (extremes.high > self.upper).any())
+
     def clip(self, X: Any) -> Any:
         """Move numbers into the range; rows within it are returned as they are."""
-        low, high = extremes_of(X)
-        if not ((low < self.lower) | (high > self.upper)).any():
+        if self.holds(extremes_of(X)):
             return X
         lower, upper = self.lower.astype(X.dtype), self.upper.astype(X.dtype)
         if not issparse(X):
@@ -111,8 +113,8 @@ def extremes_of(X: Any) -> Extremes:
     if issparse(X):
         return Extremes(*(e.toarray().ravel() for e in (X.min(axis=0), X.max(axis=0))))
     low, high = np.asarray(X.min(axis=0)), np.asarray(X.max(axis=0))
-    missing = np.flatnonzero(np.isnan(low))
-    if len(missing):
+    if np.isnan(low).any():
+        missing = np.flatnonzero(np.isnan(low))
         columns = np.asarray(X[:, missing])
         low[missing], high[missing] = np.fmin.reduce(columns), np.fmax.reduce(columns)
     return Extremes(low, high)

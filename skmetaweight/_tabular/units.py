@@ -32,14 +32,19 @@ class Units(NamedTuple):
 
     def to_float32(self, X: Any) -> Any:
         """Return rows in float32; those of float32 that need no shift are not copied."""
+        is_shifted = len(self.columns) > 0 and not issparse(X)
+        if X.dtype == np.float32 and not is_shifted:
+            return X
         with np.errstate(over="ignore"):  # what becomes infinite is absurd, and will be clipped
-            if not issparse(X) and len(self.columns):
+            if is_shifted:
                 X = np.array(X, dtype=np.float64)
                 X[:, self.columns] = (X[:, self.columns] - self.origin) / self.unit
-            return X if X.dtype == np.float32 else X.astype(np.float32)
+            return X.astype(np.float32)
 
     def of_ranges(self, ranges: Ranges) -> Ranges:
         """Return the ranges that numbers keep to afterwards."""
+        if not len(self.columns):
+            return ranges
         middle, spread, lower, upper = (each.copy() for each in ranges)
         for each in (middle, lower, upper):
             each[self.columns] = (each[self.columns] - self.origin) / self.unit
