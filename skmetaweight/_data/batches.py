@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from skmetaweight._bilevel.objective import Batch
-from skmetaweight._data.dataset_rows import DatasetRows
+from skmetaweight._data.dataset_rows import DatasetRows, native
 
 
 class Rows(Dataset):
@@ -33,7 +33,7 @@ class Rows(Dataset):
     dtype : torch.dtype
         What floating-point columns are cast to.
     cast_integers : bool
-        Whether integer columns are cast as well.
+        Whether integers are cast as well; bytes, such as those of images, always are.
     """
 
     def __init__(
@@ -115,13 +115,13 @@ class Rows(Dataset):
             is_slice = isinstance(places, slice)
             return values[places] if is_slice else values.index_select(0, places)
         part = values[places if isinstance(places, slice) else places.cpu().numpy()]
-        return self._to_tensor(part.toarray() if sp.issparse(part) else np.ascontiguousarray(part))
+        return self._to_tensor(part.toarray() if sp.issparse(part) else part)
 
     def _to_tensor(self, values: Any) -> Tensor:
-        if isinstance(values, np.ndarray) and not values.flags.writeable:
-            values = values.copy()  # torch has no read-only tensors
+        values = native(values) if isinstance(values, np.ndarray) else values
         tensor = torch.as_tensor(values).contiguous()
-        if tensor.is_floating_point() or self._cast_integers:
+        is_number = tensor.is_floating_point() or tensor.dtype == torch.uint8
+        if is_number or self._cast_integers:
             return tensor.to(self.device, self._dtype)
         return tensor.to(self.device)
 

@@ -106,8 +106,26 @@ def _check_collates(dataset: Dataset, kind: str) -> None:
             )
 
 
+def native(values: NDArray[Any]) -> NDArray[Any]:
+    """Return an array that torch can take: in order, writeable, and of a dtype that it has."""
+    dtype = values.dtype.newbyteorder("=")
+    if dtype.kind == "u" and dtype.itemsize > 1:
+        dtype = np.dtype(np.int64)
+    elif dtype.kind == "f" and dtype.itemsize > 8:
+        dtype = np.dtype(np.float64)
+    return np.require(values, dtype, ["C_CONTIGUOUS", "WRITEABLE"])
+
+
 def _X_of(item: Any) -> Any:
-    return item[0] if isinstance(item, tuple) else item
+    X = item[0] if isinstance(item, tuple) else item
+    if isinstance(X, Mapping):
+        return {key: _native_if_array(values) for key, values in X.items()}
+    return _native_if_array(X)
+
+
+def _native_if_array(values: Any) -> Any:
+    is_array = isinstance(values, np.ndarray) and values.dtype.kind in "biuf"
+    return native(values) if is_array else values
 
 
 def _label_of(item: Any) -> Any:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skmetaweight._data.dataset_rows import labels_of, open_dataset
+from skmetaweight._data.containers import open_X
+from skmetaweight._data.dataset_rows import labels_of
 from skmetaweight._data.meta_set import split_by_mask, split_off, warn_of_missing_classes
 from skmetaweight._data.scale import warn_of_scale
 from skmetaweight._data.unusual import warn_of_absurd_numbers
@@ -56,8 +57,8 @@ class GivenData(NamedTuple):
         ValueError
             If they do not.
         """
-        X = open_dataset(estimator, self.X)
-        X_meta = open_dataset(estimator, self.X_meta, "X_meta")
+        X = open_X(estimator, self.X)
+        X_meta = open_X(estimator, self.X_meta, "X_meta")
         y, y_meta = labels_of(X, self.y), labels_of(X_meta, self.y_meta)
         if (X_meta is None) != (y_meta is None):
             given, missing = ("X_meta", "y_meta") if y_meta is None else ("y_meta", "X_meta")

@@ -15,6 +15,7 @@ import torch
 from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
+from skmetaweight._bilevel.objective import Batch
 from skmetaweight._data.batches import Rows
 from skmetaweight._data.fit_data import FitData
 from skmetaweight._data.unusual import warn_of_lost_digits
@@ -38,6 +39,13 @@ def fresh_or_given(random_state: Any) -> np.random.RandomState:
     if random_state is None:
         return np.random.RandomState(np.random.PCG64())
     return check_random_state(random_state)
+
+
+@contextmanager
+def gradients() -> Iterator[None]:
+    """Compute gradients in a block, whatever the caller has switched off."""
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        yield
 
 
 @contextmanager
@@ -101,7 +109,7 @@ def build_net(
     _warn_of_short_lookahead(net)
     if isinstance(net.module_, TabularMLP) and estimator.module is None:
         set_statistics(net.module_, data.train, estimator._table)
-    elif net.parameter.dtype == torch.float32:
+    elif net.parameter.dtype == torch.float32 and not net.embeds:
         warn_of_lost_digits(estimator, data.train.X)
     return net
 
@@ -206,13 +214,14 @@ def check_components(net: ReweightedNet, rows: Rows, n_classes: int) -> None:
     batch = rows.take(torch.arange(min(2, len(rows)), device=rows.device))
     net.module_.eval()
     with torch.no_grad():
-        y_pred = net.outputs(batch.X)
+        y_pred = _first_outputs(net, batch)
         expected = (batch.n_rows, n_classes)
         if not isinstance(y_pred, Tensor) or tuple(y_pred.shape) != expected:
             got = tuple(y_pred.shape) if isinstance(y_pred, Tensor) else type(y_pred).__name__
             raise ValueError(
                 f"The module must return one column per class: expected shape {expected} for "
-                f"{batch.n_rows} rows and {n_classes} classes, got {got}."
+                f"{batch.n_rows} rows and {n_classes} classes, got {got}. A tensor of them, or an "
+                "object with them as its logits."
             )
         losses = net.losses_(y_pred, batch.y)
     if isinstance(net.criterion_, nn.CrossEntropyLoss) and _are_probabilities(y_pred):
@@ -229,6 +238,28 @@ def check_components(net: ReweightedNet, rows: Rows, n_classes: int) -> None:
             f"({batch.n_rows},), got {tuple(losses.shape)}. Pass the criterion's class, or an "
             f'instance with reduction="none", not {net.criterion!r}.'
         )
+
+
+def _first_outputs(net: ReweightedNet, batch: Batch) -> Any:
+    """Run the module for the first time.
+
+    Raises
+    ------
+    ValueError
+        If it raises anything but that memory is out: it cannot take what X holds.
+    """
+    try:
+        return net.outputs(batch.X)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        X = batch.X if isinstance(batch.X, dict) else {"X": batch.X}
+        given = ", ".join(f"{key} of {x.dtype} and shape {tuple(x.shape)}" for key, x in X.items())
+        keys = " The keys of X must be the arguments of its forward." if X is batch.X else ""
+        raise ValueError(
+            f"The module {type(net.module_).__name__} cannot take the first rows, {given}: "
+            f"{type(error).__name__}: {error}.{keys}"
+        ) from error
 
 
 def _are_probabilities(y_pred: Tensor) -> bool:

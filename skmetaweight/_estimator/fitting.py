@@ -13,6 +13,7 @@ from skmetaweight._estimator.build import (
     build_net,
     check_components,
     fresh_or_given,
+    gradients,
     resolve_device,
     seeded,
 )
@@ -56,7 +57,7 @@ def run_fit(
     device = resolve_device(estimator.device)
     n_epochs = epochs or estimator.max_epochs
     # A fit that goes on draws other dropout masks than the fits before it.
-    with seeded(device, seed + (estimator.net_.n_batches_ if resume else 0)):
+    with gradients(), seeded(device, seed + (estimator.net_.n_batches_ if resume else 0)):
         with unchanged_on_error(estimator):
             data = check_fit_data(
                 estimator, given, resume=resume, classes=classes, random_state=random_state

@@ -11,9 +11,9 @@ from scipy.sparse import csr_array, issparse
 FAR = 100
 """How many spreads from its middle a number is absurd.
 
-Of 29 public data sets, drawn at 400 to 10,000 rows, only ``shuttle``, known for its wild values, has
-such numbers in training rows (3 of 9 columns). At 20, sums of money and sizes with long tails have
-them too, in 4 data sets.
+Of 29 public data sets, drawn at 400 to 10,000 rows, only ``shuttle``, known for its wild values,
+has such numbers in training rows (3 of 9 columns). At 20, sums of money and sizes with long tails
+have them too, in 4 data sets.
 """
 
 WITHIN_SPREAD = 0.95

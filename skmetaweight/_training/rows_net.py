@@ -68,18 +68,36 @@ class RowsNet(NeuralNetClassifier):
         """One parameter of the module, for its device and dtype."""
         return next(self.module_.parameters())
 
+    @property
+    def embeds(self) -> bool:
+        """Whether the module looks rows of an embedding up, by integers."""
+        return any(isinstance(m, nn.Embedding | nn.EmbeddingBag) for m in self.module_.modules())
+
+    def initialize_module(self) -> RowsNet:
+        """Build the module, and raise a ValueError if it has nothing to be trained."""
+        super().initialize_module()
+        parameters = list(self.module_.parameters())
+        if not any(parameter.requires_grad for parameter in parameters):
+            state = "are all frozen (requires_grad=False)" if parameters else "do not exist"
+            raise ValueError(
+                f"The parameters of the module {type(self.module_).__name__} {state}: there is "
+                "nothing to be trained. Leave at least those of its last layer free."
+            )
+        return self
+
     def make_rows(self, X: Any, y: Any, sample_weight: Any = None) -> Rows:
-        """Place rows where the module is, in its dtype."""
-        embeds = any(isinstance(m, (nn.Embedding, nn.EmbeddingBag)) for m in self.module_.modules())
+        """Place rows where the module is, in its dtype.
+
+        Integers are numbers, unless they come in a dict or the module has an embedding.
+        """
         example = X.example if isinstance(X, DatasetRows) else X
-        is_table = not isinstance(example, dict) and np.ndim(example) == 2
         return Rows(
             X,
             y,
             sample_weight,
             device=self.parameter.device,
             dtype=self.parameter.dtype,
-            cast_integers=is_table and not embeds,
+            cast_integers=not isinstance(example, dict) and not self.embeds,
         )
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
