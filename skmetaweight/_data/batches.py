@@ -33,7 +33,9 @@ class Rows(Dataset):
     dtype : torch.dtype
         What floating-point columns are cast to.
     cast_integers : bool
-        Whether integers are cast as well; bytes, such as those of images, always are.
+        Whether integers are cast as well. If not, they become those that an embedding takes.
+    bytes_are_numbers : bool, default=True
+        Whether bytes, such as those of images, are cast in any case.
     """
 
     def __init__(
@@ -45,10 +47,12 @@ class Rows(Dataset):
         device: torch.device,
         dtype: torch.dtype,
         cast_integers: bool,
+        bytes_are_numbers: bool = True,
     ) -> None:
         self.y = torch.as_tensor(y, dtype=torch.long, device=device)
         self._dtype = dtype
         self._cast_integers = cast_integers
+        self._bytes_are_numbers = bytes_are_numbers
         self.X = _each(self._place, X)
         self.sample_weight = None
         if sample_weight is not None:
@@ -120,10 +124,11 @@ class Rows(Dataset):
     def _to_tensor(self, values: Any) -> Tensor:
         values = native(values) if isinstance(values, np.ndarray) else values
         tensor = torch.as_tensor(values).contiguous()
-        is_number = tensor.is_floating_point() or tensor.dtype == torch.uint8
-        if is_number or self._cast_integers:
+        is_byte = tensor.dtype == torch.uint8 and self._bytes_are_numbers
+        if tensor.is_floating_point() or is_byte or self._cast_integers:
             return tensor.to(self.device, self._dtype)
-        return tensor.to(self.device)
+        is_short = tensor.dtype in (torch.uint8, torch.int8, torch.int16)
+        return tensor.to(self.device, torch.int64 if is_short else tensor.dtype)
 
 
 def _each(function: Callable[[Any], Any], X: Any) -> Any:

@@ -36,7 +36,12 @@ def open_X(estimator: Any, X: Any, name: str = "X") -> Any:
 def _open_values(values: Any, name: str) -> Any:
     if isinstance(values, Tensor):
         values = values.detach().cpu()
-        return values.float() if values.dtype == torch.bfloat16 else values
+        return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    if getattr(getattr(values, "dtype", None), "names", None):
+        raise ValueError(
+            f"Input {name} is a structured array with the fields {values.dtype.names}: pass it as "
+            "a table, e.g. pandas.DataFrame(X)."
+        )
     is_list = isinstance(values, list | tuple)
     if is_list or (isinstance(values, np.ndarray) and values.dtype == object and values.ndim == 1):
         lengths = {len(row) for row in values if isinstance(row, list | tuple | np.ndarray)}

@@ -39,7 +39,14 @@ class DatasetRows:
         """Read rows and stack them as torch does."""
         is_slice = isinstance(places, slice)
         index = range(len(self))[places] if is_slice else places.tolist()
-        X = default_collate([_X_of(item) for item in self._items(list(index))])
+        items = [_X_of(item) for item in self._items(list(index))]
+        try:
+            X = default_collate(items)
+        except RuntimeError as error:
+            raise ValueError(
+                f"The items of the Dataset cannot be stacked: {error}. Give all of them one shape, "
+                "e.g. by padding."
+            ) from error
         return dict(X) if isinstance(X, Mapping) else X
 
     def labels(self) -> list[Any]:

@@ -107,7 +107,8 @@ def holds_plain_numbers(dtype: Any) -> bool:
     """Whether a column of this dtype has nothing but numbers, as arrays have them."""
     if hasattr(dtype, "is_numeric"):
         return dtype.is_float() or dtype.is_integer()
-    return dtype.kind in "iufc"
+    is_other_sparse = getattr(dtype, "fill_value", 0) != 0  # scikit-learn takes zeros only
+    return dtype.kind in "iufc" and not is_other_sparse
 
 
 def _kind(X: Any, i: int, dtype: Any) -> str:

@@ -74,30 +74,38 @@ class RowsNet(NeuralNetClassifier):
         return any(isinstance(m, nn.Embedding | nn.EmbeddingBag) for m in self.module_.modules())
 
     def initialize_module(self) -> RowsNet:
-        """Build the module, and raise a ValueError if it has nothing to be trained."""
+        """Build the module, and raise a ValueError if it cannot be trained here."""
         super().initialize_module()
+        name = f"The module {type(self.module_).__name__}"
+        if any(isinstance(module, torch.jit.ScriptModule) for module in self.module_.modules()):
+            raise ValueError(
+                f"{name} is TorchScript, whose layers cannot be watched and which cannot be "
+                "pickled. Pass the module that was scripted or traced."
+            )
         parameters = list(self.module_.parameters())
         if not any(parameter.requires_grad for parameter in parameters):
-            state = "are all frozen (requires_grad=False)" if parameters else "do not exist"
+            state = "only frozen parameters" if parameters else "no parameters"
             raise ValueError(
-                f"The parameters of the module {type(self.module_).__name__} {state}: there is "
-                "nothing to be trained. Leave at least those of its last layer free."
+                f"{name} has {state}: there is nothing to be trained. Give it some with "
+                "requires_grad=True, those of its last layer at least."
             )
         return self
 
     def make_rows(self, X: Any, y: Any, sample_weight: Any = None) -> Rows:
         """Place rows where the module is, in its dtype.
 
-        Integers are numbers, unless they come in a dict or the module has an embedding.
+        Integers are numbers, unless the module has an embedding or they come in a dict; there
+        bytes are.
         """
-        example = X.example if isinstance(X, DatasetRows) else X
+        is_dict = isinstance(X.example if isinstance(X, DatasetRows) else X, dict)
         return Rows(
             X,
             y,
             sample_weight,
             device=self.parameter.device,
             dtype=self.parameter.dtype,
-            cast_integers=not isinstance(example, dict) and not self.embeds,
+            cast_integers=not is_dict and not self.embeds,
+            bytes_are_numbers=is_dict or not self.embeds,
         )
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
