@@ -89,7 +89,9 @@ def warn_of_lost_digits(estimator: Any, X: Any) -> None:
     X : array, CSR matrix, dict of these or DatasetRows
         Validated training rows.
     """
-    tables = {f"{key!r}, ": x for key, x in X.items()} if isinstance(X, dict) else {"": X}
+    tables = {"": X}
+    if isinstance(X, dict):  # whose integers are not cast
+        tables = {f"{key!r}, ": x for key, x in X.items() if x.dtype.kind == "f"}
     each = [
         f"{key}{_names(estimator, x.shape[1])[i]!r}"
         for key, x in tables.items()

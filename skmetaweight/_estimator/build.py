@@ -255,10 +255,15 @@ def _first_outputs(net: ReweightedNet, batch: Batch) -> Any:
     except Exception as error:
         X = batch.X if isinstance(batch.X, dict) else {"X": batch.X}
         given = ", ".join(f"{key} of {x.dtype} and shape {tuple(x.shape)}" for key, x in X.items())
-        keys = " The keys of X must be the arguments of its forward." if X is batch.X else ""
+        hint = (
+            " The keys of X must be the arguments of its forward, and integers of a dict are not "
+            "cast: pass numbers as floats."
+            if X is batch.X
+            else ""
+        )
         raise ValueError(
             f"The module {type(net.module_).__name__} cannot take the first rows, {given}: "
-            f"{type(error).__name__}: {error}.{keys}"
+            f"{type(error).__name__}: {error}.{hint}"
         ) from error
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,10 @@ from tests.conftest import Linear
 from tests.tabular import _separable as data
 
 Disguise = Callable[[np.ndarray], Any]
+
+
+torch.manual_seed(0)
+OWN = Linear(6)
 
 
 def each(function: Callable[[Any], Any]) -> Disguise:
@@ -59,9 +64,8 @@ def test_a_disguise_changes_nothing(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", DISGUISES)
 def test_a_module_of_ones_own_gets_the_numbers(kind: str) -> None:
-    own = {"module": Linear, "module__n_features": 6}
-    expected = data.fit(data.X, **own).predict_proba(data.X_TEST)
-    clf = data.fit(DISGUISES[kind](data.X), **own)
+    expected = data.fit_own(data.X, OWN).predict_proba(data.X_TEST)
+    clf = data.fit_own(DISGUISES[kind](data.X), OWN)
     np.testing.assert_allclose(clf.predict_proba(DISGUISES[kind](data.X_TEST)), expected, rtol=1e-6)
 
 
@@ -223,5 +227,5 @@ DATES: dict[str, Any] = {
 @pytest.mark.parametrize("kind", DATES)
 @pytest.mark.parametrize("module", [None, Linear])
 def test_dates_are_refused_in_every_container(kind: str, module: Any) -> None:
-    with pytest.raises(ValueError, match="X has (columns of )?dates or times.*DatetimeEncoder"):
+    with pytest.raises(ValueError, match=r"X has (columns of )?dates or times.*DatetimeEncoder"):
         data.fit(DATES[kind], module=module)

@@ -53,17 +53,19 @@ def test_ordinary_numbers_need_no_units(offset: float, unit: float, dtype: Any) 
     assert (as_float32 is rows) == (dtype == np.float32)
 
 
-COLLAPSING = ["timestamps", "large ids", "nanoseconds", "tiny", "tinier"]
+COLLAPSING = ["timestamps", "large ids", "nanoseconds", "tinier"]
 
 
 @pytest.mark.parametrize("kind", COLLAPSING)
 @pytest.mark.parametrize("as_dict", [False, True])
 def test_a_module_of_ones_own_is_warned_for(kind: str, as_dict: bool) -> None:
     rows = UNITS[kind](data.X)
+    if as_dict:
+        rows = rows.astype(float)  # integers of a dict are not cast
     assert len(collapsing_columns(rows))
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        data.fit({"X": rows} if as_dict else rows, module=Linear, module__n_features=6)
+        data.fit_own({"X": rows} if as_dict else rows, Linear(6))
     told = [w for w in seen if "become equal when X is cast to the float32" in str(w.message)]
     assert len(told) == 1
     assert told[0].filename == data.__file__
@@ -71,9 +73,8 @@ def test_a_module_of_ones_own_is_warned_for(kind: str, as_dict: bool) -> None:
 
 
 def test_a_module_of_float64_and_ordinary_numbers_are_not() -> None:
-    data.fit(data.X, module=Linear, module__n_features=6)
-    rows = data.X + 1.7e9
-    data.fit(rows, module=Linear, module__n_features=6, module__dtype=torch.float64)
+    data.fit_own(data.X, Linear(6))
+    data.fit_own(data.X + 1.7e9, Linear(6, dtype=torch.float64))
     for kind in (np.float32, np.int32, np.int8):
         assert not len(collapsing_columns(data.X.astype(kind)))
     assert not len(collapsing_columns(np.repeat([[1.7e12]], 50, axis=0)))
