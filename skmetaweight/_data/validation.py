@@ -119,9 +119,10 @@ def check_X_meta(estimator: Any, X_meta: Any, X: Any, table: Table | None) -> An
     """
     try:
         checked = read_X(estimator, X_meta, table, reset=False)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         message = str(error).replace("Input X ", "Input X_meta ").replace("X has", "X_meta has")
-        raise ValueError(
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(
             f"X_meta must go through the same preprocessing as X. {message}"
         ) from error
     if _row_shapes(checked) != _row_shapes(X):

@@ -70,8 +70,8 @@ def to_numbers(values: Iterable[Any], name: Any) -> NDArray[np.float64]:
 
     Raises
     ------
-    ValueError
-        If one is no number; the message names it and the column.
+    ValueError, TypeError
+        If one is text that is no number, or of another type; the message names it and the column.
     """
     return np.array([_to_number(value, name) for value in values], dtype=np.float64)
 
@@ -83,9 +83,9 @@ def _to_number(value: Any, name: Any) -> float:
         return float(value)
     except (TypeError, ValueError) as error:
         shown = repr(value) if len(repr(value)) < 60 else repr(value)[:57] + "..."
-        raise ValueError(
+        reason = "could not convert string to float" if isinstance(value, str) else error
+        raise type(error)(
             f"Input X has {type(value).__name__} {shown} in column {name!r}, where numbers are "
-            f"expected: could not convert {'string' if isinstance(value, str) else 'it'} to float. "
-            "Turn the column into numbers, or, for the default network, name it in "
-            "categorical_features if it holds categories."
+            f"expected: {reason}. Turn the column into numbers, or, for the default network, name "
+            "it in categorical_features if it holds categories."
         ) from error

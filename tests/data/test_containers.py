@@ -223,7 +223,7 @@ def test_other_keys_than_in_fit(fitted_on: Any, given: Any) -> None:
     for call in (clf.predict, clf.predict_proba, lambda X: clf.score(X, DATA.y)):
         with pytest.raises(ValueError, match=r"Input X is .*, but X of fit is"):
             call(given)
-    with pytest.raises(ValueError, match="Input X_meta is .*, but X of fit is"):
+    with pytest.raises(ValueError, match=r"Input X_meta is .*, but X of fit is"):
         quick(module=LINEAR).fit(fitted_on, DATA.y, X_meta=given, y_meta=DATA.y)
 
 
