@@ -33,7 +33,7 @@ def outputs_of(
     autocast_dtype: torch.dtype | None = None,
     state: Params | None = None,
 ) -> Tensor:
-    """Run a module on the X of a batch.
+    """Run a module on the X of a batch, and take the ``logits`` of outputs that have them.
 
     Parameters
     ----------
@@ -48,6 +48,8 @@ def outputs_of(
     holding = nullcontext() if state is None else _holding(module, state)
     with _autocast(module, autocast_dtype), holding:
         outputs = module(*args, **kwargs)
+    if not isinstance(outputs, Tensor) and hasattr(outputs, "logits"):  # Hugging Face's outputs
+        outputs = outputs.logits
     is_reduced = isinstance(outputs, Tensor) and outputs.dtype == autocast_dtype
     return outputs.float() if is_reduced else outputs
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from skmetaweight._bilevel.forward import outputs_of
 from skmetaweight._bilevel.objective import Batch, Objective, TrainingPass
 
 Pair = tuple[Tensor, Tensor]
@@ -32,7 +33,7 @@ def find_head(module: nn.Module, X: Tensor | dict[str, Tensor]) -> nn.Linear | N
     hooks = [layer.register_forward_hook(keep) for layer in layers]
     try:
         with torch.no_grad():
-            result = module(**X) if isinstance(X, dict) else module(X)
+            result = outputs_of(module, X)
     finally:
         for hook in hooks:
             hook.remove()

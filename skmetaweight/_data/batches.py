@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from skmetaweight._bilevel.objective import Batch
-from skmetaweight._data.dataset_rows import DatasetRows
+from skmetaweight._data.dataset_rows import DatasetRows, native
 
 
 class Rows(Dataset):
@@ -33,7 +33,9 @@ class Rows(Dataset):
     dtype : torch.dtype
         What floating-point columns are cast to.
     cast_integers : bool
-        Whether integer columns are cast as well.
+        Whether integers are cast as well. If not, they become those that an embedding takes.
+    bytes_are_numbers : bool, default=True
+        Whether bytes, such as those of images, are cast in any case.
     """
 
     def __init__(
@@ -45,10 +47,12 @@ class Rows(Dataset):
         device: torch.device,
         dtype: torch.dtype,
         cast_integers: bool,
+        bytes_are_numbers: bool = True,
     ) -> None:
         self.y = torch.as_tensor(y, dtype=torch.long, device=device)
         self._dtype = dtype
         self._cast_integers = cast_integers
+        self._bytes_are_numbers = bytes_are_numbers
         self.X = _each(self._place, X)
         self.sample_weight = None
         if sample_weight is not None:
@@ -115,15 +119,16 @@ class Rows(Dataset):
             is_slice = isinstance(places, slice)
             return values[places] if is_slice else values.index_select(0, places)
         part = values[places if isinstance(places, slice) else places.cpu().numpy()]
-        return self._to_tensor(part.toarray() if sp.issparse(part) else np.ascontiguousarray(part))
+        return self._to_tensor(part.toarray() if sp.issparse(part) else part)
 
     def _to_tensor(self, values: Any) -> Tensor:
-        if isinstance(values, np.ndarray) and not values.flags.writeable:
-            values = values.copy()  # torch has no read-only tensors
+        values = native(values) if isinstance(values, np.ndarray) else values
         tensor = torch.as_tensor(values).contiguous()
-        if tensor.is_floating_point() or self._cast_integers:
+        is_byte = tensor.dtype == torch.uint8 and self._bytes_are_numbers
+        if tensor.is_floating_point() or is_byte or self._cast_integers:
             return tensor.to(self.device, self._dtype)
-        return tensor.to(self.device)
+        is_short = tensor.dtype in (torch.uint8, torch.int8, torch.int16)
+        return tensor.to(self.device, torch.int64 if is_short else tensor.dtype)
 
 
 def _each(function: Callable[[Any], Any], X: Any) -> Any:

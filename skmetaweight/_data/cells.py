@@ -18,13 +18,11 @@ class NestedCellError(TypeError, ValueError):
 
 
 def refuse_nested(X: Any) -> None:
-    """Raise a ValueError if a cell of X holds several values, or rows differ in length."""
+    """Raise an error if a cell of X holds several values."""
     if is_frame(X):
         _refuse_nested_columns(X)
     elif isinstance(X, np.ndarray) and X.dtype == object and X.ndim > 1:
         _refuse_nested_values(X.flat, "an array")
-    elif isinstance(X, list | tuple) or (isinstance(X, np.ndarray) and X.dtype == object):
-        _refuse_ragged(X)
 
 
 def _refuse_nested_columns(X: Any) -> None:
@@ -45,12 +43,16 @@ def _refuse_nested_values(values: Any, place: str) -> None:
             )
 
 
-def _refuse_ragged(X: Any) -> None:
+def refuse_ragged(X: Any, name: str = "X") -> None:
+    """Raise a ValueError if the rows of a list, or of an array of rows, differ in length."""
+    is_array = isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1
+    if not (is_array or isinstance(X, list | tuple)):
+        return
     lengths = [len(row) if isinstance(row, list | tuple | np.ndarray) else None for row in X]
     if len(set(lengths)) > 1:
         odd = next(i for i, length in enumerate(lengths) if length != lengths[0])
         raise ValueError(
-            f"Input X is ragged: row 0 has {_said(lengths[0])} and row {odd} has "
+            f"Input {name} is ragged: row 0 has {_said(lengths[0])} and row {odd} has "
             f"{_said(lengths[odd])}. Give all rows the same length, e.g. by padding."
         )
 

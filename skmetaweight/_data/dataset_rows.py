@@ -39,7 +39,14 @@ class DatasetRows:
         """Read rows and stack them as torch does."""
         is_slice = isinstance(places, slice)
         index = range(len(self))[places] if is_slice else places.tolist()
-        X = default_collate([_X_of(item) for item in self._items(list(index))])
+        items = [_X_of(item) for item in self._items(list(index))]
+        try:
+            X = default_collate(items)
+        except RuntimeError as error:
+            raise ValueError(
+                f"The items of the Dataset cannot be stacked: {error}. Give all of them one shape, "
+                "e.g. by padding."
+            ) from error
         return dict(X) if isinstance(X, Mapping) else X
 
     def labels(self) -> list[Any]:
@@ -106,8 +113,26 @@ def _check_collates(dataset: Dataset, kind: str) -> None:
             )
 
 
+def native(values: NDArray[Any]) -> NDArray[Any]:
+    """Return an array that torch can take: in order, writeable, and of a dtype that it has."""
+    dtype = values.dtype.newbyteorder("=")
+    if dtype.kind == "u" and dtype.itemsize > 1:
+        dtype = np.dtype(np.int64)
+    elif dtype.kind == "f" and dtype.itemsize > 8:
+        dtype = np.dtype(np.float64)
+    return np.require(values, dtype, ["C_CONTIGUOUS", "WRITEABLE"])
+
+
 def _X_of(item: Any) -> Any:
-    return item[0] if isinstance(item, tuple) else item
+    X = item[0] if isinstance(item, tuple) else item
+    if isinstance(X, Mapping):
+        return {key: _native_if_array(values) for key, values in X.items()}
+    return _native_if_array(X)
+
+
+def _native_if_array(values: Any) -> Any:
+    is_array = isinstance(values, np.ndarray) and values.dtype.kind in "biuf"
+    return native(values) if is_array else values
 
 
 def _label_of(item: Any) -> Any:

@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skmetaweight._data.dataset_rows import labels_of, open_dataset
+from skmetaweight._data.containers import open_X
+from skmetaweight._data.dataset_rows import labels_of
 from skmetaweight._data.labels import of_one_kind, one_column
 from skmetaweight._data.meta_set import split_by_mask, split_off, warn_of_missing_classes
 from skmetaweight._data.scale import warn_of_scale
+from skmetaweight._data.unusual import warn_of_absurd_numbers
 from skmetaweight._data.validation import (
     LabelledRows,
     check_lengths,
@@ -25,7 +27,8 @@ from skmetaweight._data.validation import (
     unfitted_table,
 )
 from skmetaweight._messages import listed
-from skmetaweight._tabular.tables import Mixed, Table, fit_table
+from skmetaweight._tabular.reading import Mixed
+from skmetaweight._tabular.tables import Table, fit_table
 
 MUCH_IMBALANCE = 20
 """Ratio of class sizes above which bounded losses are seen to give the rare classes up."""
@@ -61,8 +64,8 @@ class GivenData(NamedTuple):
         ValueError
             If they do not.
         """
-        X = open_dataset(estimator, self.X)
-        X_meta = open_dataset(estimator, self.X_meta, "X_meta")
+        X = open_X(estimator, self.X)
+        X_meta = open_X(estimator, self.X_meta, "X_meta")
         y, y_meta = labels_of(X, self.y), labels_of(X_meta, self.y_meta)
         if (X_meta is None) != (y_meta is None):
             given, missing = ("X_meta", "y_meta") if y_meta is None else ("y_meta", "X_meta")
@@ -114,9 +117,10 @@ def check_fit_data(
     y = check_y(given.y)
     table = estimator._table if resume else unfitted_table(estimator, given.X)
     rows, classes = _check_rows(estimator, given, y, table, classes, resume=resume)
+    is_other_scale = False
     if given.X_meta is not None:
         train, meta = rows, _check_meta(estimator, given, rows.X, table, classes)
-        warn_of_scale(_numbers(meta.X), _numbers(train.X))
+        is_other_scale = warn_of_scale(_numbers(meta.X), _numbers(train.X))
         train_indices, meta_indices = np.arange(len(y)), np.empty(0, dtype=int)
     else:
         train_indices, meta_indices = _parted(estimator, rows, given.meta_mask, random_state)
@@ -125,8 +129,13 @@ def check_fit_data(
     if not resume and table is not None:
         quantiles = estimator.numeric_scaling == "quantile"
         table = fit_table(table.categorical, train.X, meta.X, quantiles=quantiles)
+    if table is not None:
+        looked_at = [train.X] if is_other_scale else [train.X, meta.X]
+        warn_of_absurd_numbers(estimator, table, *looked_at)
+        table = table.widened(train.X) if resume else table
     estimator._table = table
-    train = train._replace(X=encode_X(estimator, train.X)).with_mean_weight_one()
+    encoded = encode_X(estimator, train.X, learned_from=not resume)
+    train = train._replace(X=encoded).with_mean_weight_one()
     meta = meta._replace(X=encode_X(estimator, meta.X))
     warn_of_missing_classes(meta.y, classes)
     trusted = given.has_trusted_rows

@@ -18,18 +18,18 @@ MIN_SHARE = 0.25
 """Share of such columns that is no matter of a single drifting one, such as a date."""
 
 
-def warn_of_scale(X_meta: Any, X: Any) -> None:
-    """Warn if validated trusted rows look unlike the training rows in many columns.
+def warn_of_scale(X_meta: Any, X: Any) -> bool:
+    """Warn, and return True, if trusted rows look unlike the training rows in many columns.
 
-    Only numeric tables are looked at. A warning is no error, since trusted rows may come from
-    elsewhere; samples of one distribution give none.
+    Only numeric tables, validated, are looked at. A warning is no error, since trusted rows may
+    come from elsewhere; samples of one distribution give none.
     """
     if not (_is_numeric_table(X) and _is_numeric_table(X_meta)):
-        return
+        return False
     columns = _spread_out(X.shape[1], MAX_COLUMNS)
     far = far_columns(_sample(X_meta, columns), _sample(X, columns))
     if far.sum() <= MIN_SHARE * len(far):
-        return
+        return False
     looked_at = "" if len(far) == X.shape[1] else " looked at"
     warnings.warn(
         f"X_meta is far from X in {far.sum()} of the {len(far)} columns{looked_at}: it seems not "
@@ -40,6 +40,7 @@ def warn_of_scale(X_meta: Any, X: Any) -> None:
         UserWarning,
         stacklevel=5,
     )
+    return True
 
 
 def _is_numeric_table(X: Any) -> bool:

@@ -6,9 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 from sklearn.preprocessing import LabelEncoder
-from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -17,11 +15,15 @@ from sklearn.utils.validation import (
 )
 
 from skmetaweight._data.cells import refuse_nested
-from skmetaweight._data.dataset_rows import DatasetRows, open_dataset
+from skmetaweight._data.containers import check_dict, check_same_kind, is_dict, open_X
+from skmetaweight._data.dataset_rows import DatasetRows
 from skmetaweight._data.labels import of_one_kind, one_column
+from skmetaweight._data.unusual import warn_of_absurd_numbers, warn_of_unknown_categories
 from skmetaweight._messages import listed
-from skmetaweight._tabular.columns import categorical_columns
-from skmetaweight._tabular.tables import Table, has_missing, is_missing, read_table
+from skmetaweight._tabular.columns import categorical_columns, refuse_dates
+from skmetaweight._tabular.disguised import is_missing
+from skmetaweight._tabular.reading import is_disguised, read_disguised, read_table
+from skmetaweight._tabular.tables import Table, has_missing
 
 
 class LabelledRows(NamedTuple):
@@ -50,17 +52,23 @@ def check_X(estimator: Any, X: Any) -> Any:
     ValueError
         If X is not finite, has the wrong shape, or differs from the X of ``fit``.
     """
-    X = open_dataset(estimator, X)
-    return encode_X(estimator, read_X(estimator, X, estimator._table, reset=False))
+    X = read_X(estimator, open_X(estimator, X), estimator._table, reset=False)
+    if estimator._table is not None:
+        warn_of_absurd_numbers(estimator, estimator._table, X)
+    return encode_X(estimator, X)
 
 
-def encode_X(estimator: Any, X: Any) -> Any:
+def encode_X(estimator: Any, X: Any, *, learned_from: bool = False) -> Any:
+    """Turn validated rows into what the net takes; categories were learned from them, or not."""
     table = estimator._table
     if table is None:
         return X
     if table.imputer is None and has_missing(X):  # the first missing number since the fit
         table = table.with_means(estimator.net_.module_.standardize.mean.cpu().numpy())
-    return table.encode(X)
+    encoded = table.encode(X)
+    if not learned_from:
+        warn_of_unknown_categories(estimator, table, X, encoded)
+    return encoded
 
 
 def read_X(estimator: Any, X: Any, table: Table | None, *, reset: bool) -> Any:
@@ -71,13 +79,17 @@ def read_X(estimator: Any, X: Any, table: Table | None, *, reset: bool) -> Any:
     may come.
     """
     own_module = estimator.module is not None
-    if isinstance(X, DatasetRows) or _is_dict(X):
+    check_same_kind(estimator, X.example if isinstance(X, DatasetRows) else X, reset=reset)
+    if isinstance(X, DatasetRows) or is_dict(X):
         if reset:
             _forget_columns(estimator)
-        return X if isinstance(X, DatasetRows) else _check_dict(X, own_module)
+        return X if isinstance(X, DatasetRows) else check_dict(X, own_module=own_module)
     refuse_nested(X)
     if table is not None:
         return read_table(estimator, X, table.categorical, reset=reset)
+    refuse_dates(X)
+    if is_disguised(X):
+        return read_disguised(estimator, X, reset=reset)
     return validate_data(
         estimator, X, reset=reset, accept_sparse="csr", dtype="numeric", allow_nd=True
     )
@@ -86,7 +98,7 @@ def read_X(estimator: Any, X: Any, table: Table | None, *, reset: bool) -> Any:
 def unfitted_table(estimator: Any, X: Any) -> Table | None:
     given = estimator.categorical_features
     if estimator.module is None:
-        return Table() if _is_dict(X) else Table(categorical_columns(X, given))
+        return Table() if is_dict(X) else Table(categorical_columns(X, given))
     if estimator.numeric_scaling != "standardize":
         raise ValueError(
             f"numeric_scaling={estimator.numeric_scaling!r} is for the default network: a module "
@@ -110,9 +122,9 @@ def check_X_meta(estimator: Any, X_meta: Any, X: Any, table: Table | None) -> An
     """
     try:
         checked = read_X(estimator, X_meta, table, reset=False)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         message = str(error).replace("Input X ", "Input X_meta ").replace("X has", "X_meta has")
-        raise ValueError(
+        raise type(error)(
             f"X_meta must go through the same preprocessing as X. {message}"
         ) from error
     if _row_shapes(checked) != _row_shapes(X):
@@ -128,26 +140,9 @@ def _forget_columns(estimator: Any) -> None:
         vars(estimator).pop(name, None)
 
 
-def _is_dict(X: Any) -> bool:
-    return isinstance(X, dict) and not issparse(X)  # a DOK matrix is both
-
-
 def _row_shapes(X: Any) -> Any:
     X = X.example if isinstance(X, DatasetRows) else X
     return {k: v.shape[1:] for k, v in X.items()} if isinstance(X, dict) else X.shape[1:]
-
-
-def _check_dict(X: dict[str, Any], own_module: bool) -> dict[str, Any]:
-    if not own_module:
-        raise ValueError("Input X is a dict: only a module of your own can take one.")
-    if not X:
-        raise ValueError("Input X is an empty dict.")
-    checked = {
-        key: check_array(values, allow_nd=True, ensure_2d=False, input_name=f"X {key!r}")
-        for key, values in X.items()
-    }
-    check_consistent_length(*checked.values())
-    return checked
 
 
 def check_y(y: Any, name: str = "y") -> NDArray[Any]:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from skmetaweight._data.fit_data import FitData
+from skmetaweight._data.unusual import warn_of_lost_digits
 from skmetaweight._estimator.default_network import default_network_options, set_statistics
 from skmetaweight._estimator.seeding import draws_alone
 from skmetaweight._tabular.modules import TabularMLP
@@ -101,7 +102,9 @@ def build_net(
     net.draws_alone_ = draws_alone(net)
     _warn_of_short_lookahead(net)
     if isinstance(net.module_, TabularMLP) and estimator.module is None:
-        set_statistics(net.module_, data.train, estimator._table.n_numbers)
+        set_statistics(net.module_, data.train, estimator._table)
+    elif net.parameter.dtype == torch.float32 and not net.embeds:
+        warn_of_lost_digits(estimator, data.train.X)
     return net
 
 

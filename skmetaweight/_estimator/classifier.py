@@ -97,8 +97,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         Whether ``fit`` goes on from the last fit, weighting function and optimisers included.
     categorical_features : "from_dtype", None or array-like, default="from_dtype"
         Columns that hold categories, for the default network: a mask, indices or names.
-        "from_dtype" takes the columns of a DataFrame that hold categories, text or booleans; None
-        takes none.
+        "from_dtype" takes the columns of a DataFrame that hold categories, or text unless all of it
+        is numbers; None takes none.
     numeric_scaling : {"standardize", "quantile"}, default="standardize"
         What the default network does to numbers first. "quantile" makes each column normal by
         scikit-learn's QuantileTransformer, for long tails and outliers.
@@ -299,8 +299,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         ----------
         X : array-like, DataFrame or CSR matrix of shape (n_samples, n_features)
             NaN, None and NA are missing values, unless X is sparse. With a module of your own X
-            has no missing values and no categories, and may be an array of more dimensions, a dict
-            of arrays, or a map-style torch Dataset whose items are X or (X, y).
+            has no missing values and no categories, and may be an array of more dimensions, a
+            mapping to arrays, or a map-style torch Dataset whose items are X or (X, y).
         y : array-like of shape (n_samples,), optional
             Labels of any kind, some of them wrong. None for those in the items of a Dataset.
         sample_weight : array-like of shape (n_samples,), optional

@@ -38,10 +38,19 @@ def check_components(net: ReweightedNet, rows: Rows, n_classes: int) -> None:
     batch = rows.take(torch.arange(min(n_rows, len(rows)), device=rows.device))
     net.module_.eval()
     with torch.no_grad():
-        with explained("module", net.module, "cannot take rows of X"):
+        with explained("module", net.module, f"cannot take rows of X, {_described(batch.X)}"):
             y_pred = net.outputs(batch.X)
         _check_outputs(y_pred, batch, n_classes)
         _check_criterion(net, y_pred, batch)
+
+
+def _described(X: Any) -> str:
+    """Return the dtypes and shapes of what a module is given, and what its keys must be."""
+    parts = X if isinstance(X, dict) else {"X": X}
+    given = ", ".join(f"{key} of {x.dtype} and shape {tuple(x.shape)}" for key, x in parts.items())
+    if parts is not X:
+        return given
+    return f"{given} (keys must be the arguments of its forward, and integers are not cast)"
 
 
 def check_smallest_batch(net: ReweightedNet, rows: Rows) -> None:

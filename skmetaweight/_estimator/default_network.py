@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,13 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
+from torch import Tensor, nn
 from torch.nn import functional
 
 from skmetaweight._data.fit_data import FitData
 from skmetaweight._data.validation import LabelledRows, n_rows
-from skmetaweight._tabular.modules import Embeddings, PiecewiseLinear, TabularMLP
+from skmetaweight._tabular.modules import Embeddings, PiecewiseLinear, Standardize, TabularMLP
+from skmetaweight._tabular.ranges import Ranges
 from skmetaweight._tabular.tables import Table
 
 MAX_BINS = 8
@@ -40,7 +43,7 @@ def default_network_options(
     n_numbers = n_features if table.n_numbers is None else table.n_numbers
     bin_edges = given.get("module__bin_edges")
     if bin_edges is None:
-        bin_edges = _bin_edges(data.train, n_numbers, seed)
+        bin_edges = _bin_edges(data.train, n_numbers, table.bounds, seed)
     n_inputs = n_features - len(table.cardinalities) + PiecewiseLinear(bin_edges).n_outputs
     n_inputs += sum(map(Embeddings.width_of, table.cardinalities))
     is_wide = n_rows(data.train.X) < ROWS_PER_INPUT * n_inputs
@@ -55,7 +58,9 @@ def default_network_options(
     }
 
 
-def _bin_edges(rows: LabelledRows, n_numbers: int, seed: int) -> list[NDArray[Any]]:
+def _bin_edges(
+    rows: LabelledRows, n_numbers: int, bounds: Ranges | None, seed: int
+) -> list[NDArray[Any]]:
     """Return quantiles of the first columns over the training rows."""
     n_bins = min(MAX_BINS, MAX_ENCODED // max(1, n_numbers))
     if not n_numbers or n_bins < 2:
@@ -65,8 +70,9 @@ def _bin_edges(rows: LabelledRows, n_numbers: int, seed: int) -> list[NDArray[An
         drawn = np.sort(np.random.default_rng(seed).choice(drawn, ROWS_FOR_BINS, replace=False))
     weight = None if rows.sample_weight is None else rows.sample_weight[drawn]
     X = rows.X[drawn]
+    X = (X.toarray() if issparse(X) else X)[:, :n_numbers]
     edges = np.quantile(
-        (X.toarray() if issparse(X) else X)[:, :n_numbers],
+        X if bounds is None else bounds.clip(X),
         np.linspace(0, 1, n_bins + 1),
         axis=0,
         weights=weight,
@@ -75,22 +81,57 @@ def _bin_edges(rows: LabelledRows, n_numbers: int, seed: int) -> list[NDArray[An
     return [np.unique(column) for column in edges.T]
 
 
-def set_statistics(module: TabularMLP, rows: LabelledRows, n_numbers: int | None) -> None:
-    """Standardise the first columns, or all; indicators of missing numbers stay 0 and 1.
+def set_statistics(module: TabularMLP, rows: LabelledRows, table: Table) -> None:
+    """Standardise the first columns, or all, within their bounds."""
+    if table.n_numbers != 0:
+        _standardize(module.standardize, rows, table)
+        _set_bounds(module.standardize, table)
+
+
+def follow_ranges(module: nn.Module, rows: LabelledRows, table: Table | None) -> None:
+    """Take the bounds of ranges that have widened, before a fit goes on.
+
+    A column that was constant until then has taught the network nothing: it is standardised now.
+    """
+    if not isinstance(module, TabularMLP) or table is None or table.bounds is None:
+        return
+    known = module.standardize
+    was_constant = known.lower == known.upper
+    _set_bounds(known, table)
+    varies = was_constant & (known.lower < known.upper)
+    if varies.any():
+        fresh = copy.deepcopy(known)
+        _standardize(fresh, rows, table)
+        known.mean.copy_(torch.where(varies, fresh.mean, known.mean))
+        known.scale.copy_(torch.where(varies, fresh.scale, known.scale))
+
+
+def _set_bounds(standardize: Standardize, table: Table) -> None:
+    if table.bounds is not None:
+        lower, upper = torch.as_tensor(table.bounds.lower), torch.as_tensor(table.bounds.upper)
+        standardize.set_bounds(lower, upper)
+
+
+def _standardize(standardize: Standardize, rows: LabelledRows, table: Table) -> None:
+    """Learn means and variances; indicators of missing numbers stay 0 and 1.
 
     Other columns of zeros and ones are scaled as if both were as frequent.
     """
-    if n_numbers == 0:
-        return
-    scaler = StandardScaler(with_mean=False)
-    for part in gen_batches(n_rows(rows.X), 65_536):
-        weight = None if rows.sample_weight is None else rows.sample_weight[part]
-        X = rows.X[part] if n_numbers is None else rows.X[part, :n_numbers]
-        scaler.partial_fit(X, sample_weight=weight)
-    mean, variance = torch.as_tensor(scaler.mean_), torch.as_tensor(scaler.var_)
+    mean, variance = _moments(rows, table)
     # With a variance of one, the ones of a rare category would stand far out.
     is_indicator = (variance > 0) & torch.isclose(variance, mean * (1 - mean), atol=0)
     variance = torch.where(is_indicator, 0.25, variance)
-    indicators = (0, len(module.standardize.mean) - len(mean))
+    indicators = (0, len(standardize.mean) - len(mean))
     mean, variance = functional.pad(mean, indicators), functional.pad(variance, indicators, value=1)
-    module.standardize.set_statistics(mean, variance)
+    standardize.set_statistics(mean, variance)
+
+
+def _moments(rows: LabelledRows, table: Table) -> tuple[Tensor, Tensor]:
+    """Return the means and variances of the first columns, or of all, within their bounds."""
+    scaler = StandardScaler(with_mean=False)
+    for part in gen_batches(n_rows(rows.X), 65_536):
+        weight = None if rows.sample_weight is None else rows.sample_weight[part]
+        X = rows.X[part] if table.n_numbers is None else rows.X[part, : table.n_numbers]
+        X = X if table.bounds is None else table.bounds.clip(X)
+        scaler.partial_fit(X, sample_weight=weight)
+    return torch.as_tensor(scaler.mean_), torch.as_tensor(scaler.var_)

@@ -12,6 +12,7 @@ from skmetaweight._data.class_weight import meta_class_weight, weigh_by_class
 from skmetaweight._data.fit_data import FitData, GivenData, check_fit_data
 from skmetaweight._estimator.build import build_net, resolve_device
 from skmetaweight._estimator.components import check_components, check_smallest_batch
+from skmetaweight._estimator.default_network import follow_ranges
 from skmetaweight._estimator.diagnosis import diagnose
 from skmetaweight._estimator.label_quality import judge
 from skmetaweight._estimator.resumption import continued, settings_of
@@ -67,6 +68,7 @@ def run_fit(
         rows = net.make_rows(*weigh_by_class(estimator.class_weight, data.classes, data.train))
         check_components(net, rows, len(data.classes))
         check_smallest_batch(net, rows)
+        follow_ranges(net.module_, data.train, estimator._table)
         options = _training_options(estimator, data, net, n_epochs, resume=resume)
         if net.draws_alone_:
             drawing.close()

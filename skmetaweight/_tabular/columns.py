@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import datetime
-from numbers import Number
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.utils import check_array
+
+from skmetaweight._tabular.disguised import kind_of_types, kind_of_values, types_in, values_of
 
 
 def categorical_columns(X: Any, categorical_features: Any) -> tuple[int, ...]:
@@ -82,40 +82,48 @@ def _categorical_by_dtype(X: Any) -> tuple[int, ...]:
     return tuple(i for i, kind in enumerate(kinds) if kind == "category")
 
 
-def refuse_dates(X: Any, categorical: tuple[int, ...]) -> None:
-    """Raise a ValueError if X has columns of dates that are not categorical."""
-    if not is_frame(X):
-        return
-    dates = [
-        f"{X.columns[i]!r} ({dtype})"
-        for i, dtype in enumerate(X.dtypes)
-        if i not in categorical and _kind(X, i, dtype) == "date"
-    ]
+def refuse_dates(X: Any, categorical: tuple[int, ...] = ()) -> None:
+    """Raise a ValueError if X, a frame or an array, has dates that are not categorical."""
+    if is_frame(X):
+        dates = [
+            f"{X.columns[i]!r} ({dtype})"
+            for i, dtype in enumerate(X.dtypes)
+            if i not in categorical and _kind(X, i, dtype) == "date"
+        ]
+        where = f"columns of dates or times: {', '.join(dates)}"
+    else:
+        kind = getattr(getattr(X, "dtype", None), "kind", None)
+        dates = kind in ("m", "M") or (kind == "O" and kind_of_types(types_in(X)) == "date")
+        where = f"dates or times ({X.dtype})" if dates else ""
     if dates:
         raise ValueError(
-            f"X has columns of dates or times: {', '.join(dates)}. The default network takes "
-            "numbers and categories. Turn dates into numbers first, e.g. with skrub's "
-            "DatetimeEncoder, or with its tabular_pipeline, which does so by itself."
+            f"X has {where}. What is taken are numbers and, by the default network, categories. "
+            "Turn dates into numbers first, e.g. with skrub's DatetimeEncoder, or with its "
+            "tabular_pipeline, which does so by itself."
         )
+
+
+def holds_plain_numbers(dtype: Any) -> bool:
+    """Whether a column of this dtype has nothing but numbers, as arrays have them."""
+    if hasattr(dtype, "is_numeric"):
+        return dtype.is_float() or dtype.is_integer()
+    is_other_sparse = getattr(dtype, "fill_value", 0) != 0  # scikit-learn takes zeros only
+    return dtype.kind in "iufc" and not is_other_sparse
 
 
 def _kind(X: Any, i: int, dtype: Any) -> str:
     """Return "number", "category" or "date" for a column of a pandas or polars frame."""
+    name = str(dtype)
     if hasattr(dtype, "is_temporal"):
         if dtype.is_temporal():
             return "date"
-        return "number" if dtype.is_numeric() else "category"
-    kind, name = dtype.kind, str(dtype)
-    if kind != "O" or name.startswith("period"):
-        return {"b": "category", "m": "date", "M": "date", "O": "date"}.get(kind, "number")
-    is_plain = name == "object" or name.startswith("date")
-    return _kind_of_objects(set(map(type, X.iloc[:, i]))) if is_plain else "category"
-
-
-def _kind_of_objects(types: set[type]) -> str:
-    """Return the kind of a column of Python objects: numbers are numbers whatever the dtype."""
-    types = types - {type(None)}
-    if any(issubclass(t, (datetime.date, datetime.time, datetime.timedelta)) for t in types):
-        return "date"
-    numeric = bool(types) and all(issubclass(t, Number) and t is not bool for t in types)
-    return "number" if numeric else "category"
+        if dtype.is_numeric() or name == "Boolean":
+            return "number"
+        is_open = name in ("String", "Object")
+    else:
+        if dtype.kind in "mM" or name.startswith("period"):
+            return "date"
+        if dtype.kind in "biufc":
+            return "number"
+        is_open = not name.startswith(("category", "dictionary", "interval"))
+    return kind_of_values(values_of(X, i)) if is_open else "category"

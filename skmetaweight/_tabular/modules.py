@@ -14,6 +14,8 @@ from skmetaweight._bilevel.randomness import Dropout
 class Standardize(nn.Module):
     """Shift and scale each column by the mean and the standard deviation of the training rows.
 
+    Numbers outside the bounds of their column, none at first, are taken as the bound.
+
     Parameters
     ----------
     n_features : int
@@ -21,9 +23,13 @@ class Standardize(nn.Module):
 
     mean: Tensor
     scale: Tensor
+    lower: Tensor
+    upper: Tensor
 
     def __init__(self, n_features: int) -> None:
         super().__init__()
+        self.register_buffer("lower", torch.full((n_features,), -torch.inf))
+        self.register_buffer("upper", torch.full((n_features,), torch.inf))
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))
 
@@ -34,9 +40,14 @@ class Standardize(nn.Module):
         self.mean.copy_(mean)
         self.scale.copy_(torch.where(scale > 10 * rounding, scale, torch.ones_like(scale)))
 
+    def set_bounds(self, lower: Tensor, upper: Tensor) -> None:
+        """Set the bounds of the first columns; the others, indicators, need none."""
+        self.lower[: len(lower)].copy_(lower)
+        self.upper[: len(upper)].copy_(upper)
+
     def forward(self, X: Tensor) -> Tensor:
         """Standardise X of shape (n, n_features)."""
-        return (X - self.mean) / self.scale
+        return (X.clamp(self.lower, self.upper) - self.mean) / self.scale
 
 
 class PiecewiseLinear(nn.Module):

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from skorch.callbacks import Callback
+from torch import nn
 
 from skmetaweight._messages import first_line, listed, shortened
 
@@ -41,6 +42,33 @@ def explained(name: str, given: Any, what: str = "cannot be built") -> Iterator[
 def written(given: Any) -> str:
     """Write a class or a function by its name, all else as Python does."""
     return getattr(given, "__name__", None) or shortened(given)
+
+
+def check_trainable(module: Any) -> None:
+    """Raise if what was built is no module, or none that can be trained here.
+
+    Raises
+    ------
+    TypeError
+        If it is no module.
+    ValueError
+        If it is TorchScript, or has nothing to train.
+    """
+    name = f"The module {type(module).__name__}"
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"{name} is no torch.nn.Module: pass a class of one, or an instance.")
+    if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
+        raise ValueError(
+            f"{name} is TorchScript, whose layers cannot be watched and which cannot be pickled. "
+            "Pass the module that was scripted or traced."
+        )
+    parameters = list(module.parameters())
+    if not any(parameter.requires_grad for parameter in parameters):
+        state = "only frozen parameters" if parameters else "no parameters"
+        raise ValueError(
+            f"{name} has {state}: there is nothing to be trained. Give it some with "
+            "requires_grad=True, those of its last layer at least."
+        )
 
 
 def as_callbacks(callbacks: Any) -> Any:

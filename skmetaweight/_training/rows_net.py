@@ -16,7 +16,7 @@ from skmetaweight._bilevel.forward import outputs_of
 from skmetaweight._bilevel.objective import Batch
 from skmetaweight._data.batches import RowBatches, Rows
 from skmetaweight._data.dataset_rows import DatasetRows
-from skmetaweight._training.building import explained, refuse_unknown_callbacks
+from skmetaweight._training.building import check_trainable, explained, refuse_unknown_callbacks
 
 EVALUATION_ROWS = 1024
 """Most rows in a forward pass that keeps no graph."""
@@ -72,10 +72,7 @@ class RowsNet(NeuralNetClassifier):
         """Build the module, or say what is wrong with it."""
         with explained("module", self.module):
             super().initialize_module()
-            if not isinstance(self.module_, nn.Module):
-                raise TypeError(f"it makes a {type(self.module_).__name__}, no torch.nn.Module")
-            if next(self.module_.parameters(), None) is None:
-                raise ValueError("it has no parameters to train")
+        check_trainable(self.module_)
         return self
 
     def initialize_criterion(self) -> RowsNet:
@@ -99,18 +96,26 @@ class RowsNet(NeuralNetClassifier):
         """One parameter of the module, for its device and dtype."""
         return next(self.module_.parameters())
 
+    @property
+    def embeds(self) -> bool:
+        """Whether the module looks rows of an embedding up, by integers."""
+        return any(isinstance(m, nn.Embedding | nn.EmbeddingBag) for m in self.module_.modules())
+
     def make_rows(self, X: Any, y: Any, sample_weight: Any = None) -> Rows:
-        """Place rows where the module is, in its dtype."""
-        embeds = any(isinstance(m, (nn.Embedding, nn.EmbeddingBag)) for m in self.module_.modules())
-        example = X.example if isinstance(X, DatasetRows) else X
-        is_table = not isinstance(example, dict) and np.ndim(example) == 2
+        """Place rows where the module is, in its dtype.
+
+        Integers are numbers, unless the module has an embedding or they come in a dict; there
+        bytes are.
+        """
+        is_dict = isinstance(X.example if isinstance(X, DatasetRows) else X, dict)
         return Rows(
             X,
             y,
             sample_weight,
             device=self.parameter.device,
             dtype=self.parameter.dtype,
-            cast_integers=is_table and not embeds,
+            cast_integers=not is_dict and not self.embeds,
+            bytes_are_numbers=is_dict or not self.embeds,
         )
 
     @property

@@ -7,7 +7,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from skmetaweight._data.cells import refuse_nested
+from skmetaweight._data.cells import refuse_nested, refuse_ragged
 from tests.conftest import Data, Linear, quick
 
 NESTED = [[1.0, 2.0], (1, 2), {"a": 1}, {1, 2}, np.ones(2), []]
@@ -52,10 +52,11 @@ def test_ragged_rows(X: Any, said: str) -> None:
     as_array[:] = X
     for given in (X, as_array):
         with pytest.raises(ValueError, match=f"Input X is ragged: {said}. Give all rows the same"):
-            refuse_nested(given)
+            refuse_ragged(given)
 
 
 def test_plain_rows_pass() -> None:
     for X in ([[1, 2], [3, 4]], [["a", 1.0]], np.eye(3), np.array([["a", None]], dtype=object)):
         refuse_nested(X)
+        refuse_ragged(X)
         refuse_nested(pd.DataFrame(X))

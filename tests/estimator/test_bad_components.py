@@ -88,22 +88,28 @@ BAD = {
     "argument of the criterion": ({"criterion__x": 3}, "criterion=CrossEntropyLoss cannot be buil"),
     # modules
     **{
-        f"module {module!r:.20}": ({"module": module}, f"^module=.*cannot be built: .*{said}")
+        f"module {module!r:.20}": (
+            {"module": module},
+            f"^(module=.*cannot be built: .*|The module .*){said}",
+        )
         for module, said in {
             3: "not callable",
             "mlp": "not callable",
             nn.Linear: "missing 2 required",
-            nn.Module: "no parameters to train",
-            nn.ReLU: "no parameters to train",
-            nn.Sequential(): "no parameters to train",
-            dict: "it makes a dict, no torch.nn.Module",
+            nn.Module: "no parameters",
+            nn.ReLU: "no parameters",
+            nn.Sequential(): "no parameters",
+            dict: "is no torch.nn.Module",
         }.items()
     },
     "module that fails": (
         {"module": Broken},
-        "module=Broken cannot take rows of X: 'no such layer",
+        "module=Broken cannot take rows of X, .*: 'no such layer",
     ),
-    "module of other columns": ({"module": nn.Linear(5, 3)}, "cannot take rows of X: .* shapes"),
+    "module of other columns": (
+        {"module": nn.Linear(5, 3)},
+        "cannot take rows of X, .*: .* shapes",
+    ),
     **{
         f"hidden_dims={value!r}": ({"module__hidden_dims": value}, "module=TabularMLP cannot ")
         for value in ("wide", 3, (0,), (-1,), (0.5,))

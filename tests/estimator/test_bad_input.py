@@ -276,7 +276,7 @@ def test_shapes_for_an_own_module() -> None:
     message = r"the shape of a row of X, \(2, 2\), got \(2, 2, 1\)"
     assert_fails_before_training(quick(module=Flat), arguments, ValueError, message)
     arguments = {**META, "X": {"X": X}, "y": Y, "X_meta": {"x": X_META}}
-    message = r"row of X, \{'X': \(4,\)\}, got \{'x': \(4,\)\}"
+    message = r"Input X_meta is a dict of \['x'\], but X of fit is a dict of \['X'\]"
     assert_fails_before_training(quick(module=Linear), arguments, ValueError, message)
     arguments = {"X": {"X": with_value(X, np.nan)}, "y": Y, "meta_mask": MASK}
     assert_fails_before_training(quick(module=Linear), arguments, ValueError, "X 'X' contains NaN")

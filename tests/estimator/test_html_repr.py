@@ -32,6 +32,7 @@ def test_names_from_data_are_escaped(weighting, data):
     assert EVIL not in bundle["text/html"]
 
 
+@pytest.mark.filterwarnings("ignore:No category is known")
 def test_names_of_columns_and_parameters_are_escaped(data):
     X = pd.DataFrame(data.X, columns=[EVIL, "b", "c", "d"])
     labels = np.array([EVIL, "b", "c"])[data.y]

@@ -3,6 +3,7 @@
 import datetime
 import pickle
 import re
+import warnings
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from sklearn.preprocessing import QuantileTransformer
 from sklearn.utils import get_tags
 
 from skmetaweight import MetaWeightClassifier, TabularMLP
-from skmetaweight._tabular.tables import MISSING, UNKNOWN, fit_table, read_table
+from skmetaweight._tabular.reading import read_table
+from skmetaweight._tabular.tables import MISSING, UNKNOWN, fit_table
 from tests.conftest import Linear, of_method, quick
 
 N = 96
@@ -117,11 +119,12 @@ def test_categories_are_learned_from() -> None:
 def test_arrays_with_given_categories(as_matrix: Any, features: list[Any]) -> None:
     X = as_matrix(pd.DataFrame(COLUMNS, dtype=object).to_numpy())
     clf = fit(X, categorical_features=features)
-    np.testing.assert_array_equal(clf.predict_proba(X), fit(FRAME).predict_proba(FRAME))
+    expected = fit(FRAME, categorical_features=["work", "degree", "owns"])
+    np.testing.assert_array_equal(clf.predict_proba(X), expected.predict_proba(FRAME))
 
 
 def test_names_and_codes_as_numbers() -> None:
-    names = ["owns", "degree", "work"]
+    names = ["degree", "work"]
     expected = fit(FRAME).predict_proba(FRAME)
     by_name = fit(FRAME, categorical_features=names)
     np.testing.assert_array_equal(by_name.predict_proba(FRAME), expected)
@@ -162,16 +165,18 @@ def test_plain_numbers_are_left_as_they_are(monkeypatch: pytest.MonkeyPatch) -> 
 def test_missing_numbers_are_imputed_and_indicated() -> None:
     clf = fit(FRAME)
     train = FRAME[~MASK]
-    matrix = clf._table.encode(read_table(clf, train, (1, 3, 4), reset=False))
+    matrix = clf._table.encode(read_table(clf, train, (1, 3), reset=False))
     assert matrix.dtype == np.float32
     income = train.income.to_numpy()
     missing = np.isnan(income)
     np.testing.assert_allclose(matrix[missing, 1], income[~missing].mean(), rtol=1e-6)
     np.testing.assert_array_equal(matrix[~missing, 1], income[~missing].astype(np.float32))
-    np.testing.assert_array_equal(matrix[:, 3], missing)
+    np.testing.assert_array_equal(matrix[:, 4], missing)
+    np.testing.assert_array_equal(matrix[:, 5], train.owns.isna())
     standardize = clf.net_.module_.standardize
-    assert standardize.mean[3] == 0
-    assert standardize.scale[3] == 1
+    assert not standardize.mean[4:].any()
+    assert (standardize.scale[4:] == 1).all()
+    assert (standardize.lower[4:] == -np.inf).all()
 
 
 def test_statistics_depend_on_training_rows_only() -> None:
@@ -180,8 +185,11 @@ def test_statistics_depend_on_training_rows_only() -> None:
     other.loc[trusted, "income"] = 1e6
     other.loc[trusted, "age"] = 1000
     other.loc[trusted, "work"] = "of trusted rows"
-    clf, changed = fit(FRAME), fit(other)
-    for name in ("mean", "scale"):
+    clf = fit(FRAME)
+    unknown = pytest.warns(UserWarning, match="No category is known")
+    with unknown, pytest.warns(UserWarning, match=r"1e\+06 in column 'income'"):
+        changed = fit(other)
+    for name in ("mean", "scale", "lower", "upper"):
         a, b = (getattr(c.net_.module_.standardize, name) for c in (clf, changed))
         assert torch.equal(a, b)
     np.testing.assert_array_equal(
@@ -191,11 +199,14 @@ def test_statistics_depend_on_training_rows_only() -> None:
         clf._table.encoder.categories_, changed._table.encoder.categories_, strict=True
     ):
         assert list(map(str, a)) == list(map(str, b))
-    a, b = (fit(X, numeric_scaling="quantile")._table.scaler for X in (FRAME, other))
+    with unknown:
+        a, b = (fit(X, numeric_scaling="quantile")._table.scaler for X in (FRAME, other))
     np.testing.assert_array_equal(a.quantiles_, b.quantiles_)
     before = pickle.dumps(clf)
-    clf.predict(other)
-    clf.compute_sample_weight(other, Y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        clf.predict(other)
+        clf.compute_sample_weight(other, Y)
     assert pickle.dumps(clf) == before
 
 
@@ -222,10 +233,9 @@ def test_number_that_is_missing_only_in_trusted_rows_or_later_fits() -> None:
     clf = quick().partial_fit(X[~MASK], Y[~MASK], X_meta=X_meta, y_meta=Y[MASK])
     assert clf.net_.module_.standardize.mean.shape == (2,)
     clf = quick().partial_fit(X, Y, meta_mask=MASK)
-    table = clf._table
     X[5, 1] = np.nan
     clf.partial_fit(X, Y, meta_mask=MASK)
-    assert clf._table is table
+    assert clf._table.imputer is None
     assert clf.n_iter_ == 2
 
 
@@ -233,7 +243,7 @@ def test_number_that_is_missing_only_in_trusted_rows_or_later_fits() -> None:
 def test_column_without_a_value_is_left_out(value: Any) -> None:
     X = with_column("income", pd.array([value] * N, dtype="Float64"))
     clf = fit(X)
-    assert clf.net_.module_.standardize.mean.shape == (2,)
+    assert clf.net_.module_.standardize.mean.shape == (4,)  # owns is missing in some rows
     expected = clf.predict_proba(X)
     new = with_column("income", 1e9)
     np.testing.assert_array_equal(clf.predict_proba(new), expected)
@@ -259,14 +269,15 @@ def test_quantiles_make_numbers_normal_whatever_their_scale() -> None:
     bent = FRAME.assign(age=np.exp(FRAME.age / 5.0), hours=FRAME.hours**5)
     clf, expected = (fit(X, numeric_scaling="quantile") for X in (bent, FRAME))
     np.testing.assert_allclose(clf.predict_proba(bent), expected.predict_proba(FRAME), atol=5e-3)
-    matrix = clf._table.encode(read_table(clf, bent[~MASK], (1, 3, 4), reset=False))
+    matrix = clf._table.encode(read_table(clf, bent[~MASK], (1, 3), reset=False))
     scaler = QuantileTransformer(n_quantiles=len(matrix), output_distribution="normal")
-    numbers = bent[~MASK][["age", "income", "hours"]].astype(np.float32)
+    numbers = bent[~MASK][["age", "income", "owns", "hours"]].astype(np.float32)
     transformed = scaler.fit_transform(numbers)
     missing = np.isnan(transformed[:, 1])
-    np.testing.assert_allclose(matrix[~missing, :3], transformed[~missing], atol=1e-5)
+    np.testing.assert_allclose(matrix[~missing, :2], transformed[~missing, :2], atol=1e-5)
+    np.testing.assert_allclose(matrix[:, 3], transformed[:, 3], atol=1e-5)
     np.testing.assert_allclose(matrix[missing, 1], np.nanmean(transformed[:, 1]), atol=1e-5)
-    np.testing.assert_array_equal(matrix[:, 3], missing)
+    np.testing.assert_array_equal(matrix[:, 4], missing)
 
 
 def test_quantiles_of_plain_numbers() -> None:
@@ -286,7 +297,7 @@ def test_quantiles_of_plain_numbers() -> None:
 
 
 def codes(clf: MetaWeightClassifier, X: Any) -> np.ndarray:
-    return clf._table.encode(read_table(clf, X, clf._table.categorical, reset=False))[:, -3:]
+    return clf._table.encode(read_table(clf, X, clf._table.categorical, reset=False))[:, -2:]
 
 
 def test_unknown_and_missing_categories_have_codes_of_their_own() -> None:
@@ -308,7 +319,8 @@ def test_unknown_and_missing_categories_have_codes_of_their_own() -> None:
 
 def test_category_of_trusted_rows_that_X_lacks() -> None:
     X_meta = FRAME[MASK].assign(work="abroad")
-    clf = quick().fit(FRAME[~MASK], Y[~MASK], X_meta=X_meta, y_meta=Y[MASK])
+    with pytest.warns(UserWarning, match="column 'work' .such as 'abroad'; known: 'none', "):
+        clf = quick().fit(FRAME[~MASK], Y[~MASK], X_meta=X_meta, y_meta=Y[MASK])
     assert "abroad" not in clf._table.encoder.categories_[0]
     assert (codes(clf, X_meta)[:, 0] == UNKNOWN).all()
 
@@ -328,10 +340,12 @@ def test_later_calls_keep_the_categories_of_the_first(warm_start: bool) -> None:
     again = clf.fit if warm_start else clf.partial_fit
     again(FRAME, Y, meta_mask=MASK)
     table = clf._table
-    again(FRAME.assign(work="new", age=FRAME.age + 100), Y, meta_mask=MASK)
-    assert clf._table is table
+    with pytest.warns(UserWarning, match="No category is known from the training rows"):
+        again(FRAME.assign(work="new", age=FRAME.age + 100), Y, meta_mask=MASK)
+    assert clf._table.encoder is table.encoder
+    assert clf._table.imputer is table.imputer
     clf.set_params(warm_start=False).fit(FRAME.drop(columns="work"), Y, meta_mask=MASK)
-    assert len(clf._table.cardinalities) == 2
+    assert len(clf._table.cardinalities) == 1
 
 
 scalars = st.one_of(st.none(), st.sampled_from(["a", "b", ""]), st.just(float("nan")))

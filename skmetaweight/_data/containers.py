@@ -1,0 +1,96 @@
+"""What X may come in, beside arrays and frames: mappings, Datasets, tables of other libraries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from scipy.sparse import issparse
+from sklearn.utils import check_array
+from sklearn.utils.validation import _num_samples
+from torch import Tensor
+
+from skmetaweight._data.cells import refuse_ragged
+from skmetaweight._data.dataset_rows import open_dataset
+
+
+def open_X(estimator: Any, X: Any, name: str = "X") -> Any:
+    """Return rows as an array, a frame, a sparse matrix, a dict or the rows of a Dataset.
+
+    Raises
+    ------
+    ValueError
+        If X has not been collected, has ragged rows, or is a Dataset that cannot be used.
+    """
+    kind = f"{name} ({type(X).__name__})"
+    if hasattr(X, "collect_schema") and hasattr(X, "collect"):
+        raise ValueError(f"{kind} has not been computed yet: pass {name}.collect().")
+    if hasattr(X, "to_pandas") and hasattr(X, "column_names"):  # a pyarrow Table
+        return X.to_pandas()
+    if isinstance(X, Mapping) and not issparse(X):
+        return {key: _open_values(values, f"{name} {key!r}") for key, values in X.items()}
+    return open_dataset(estimator, _open_values(X, name), name)
+
+
+def _open_values(values: Any, name: str) -> Any:
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    if getattr(getattr(values, "dtype", None), "names", None):
+        raise ValueError(
+            f"Input {name} is a structured array with the fields {values.dtype.names}: pass it as "
+            "a table, e.g. pandas.DataFrame(X)."
+        )
+    refuse_ragged(values, name)
+    return values
+
+
+def is_dict(X: Any) -> bool:
+    return isinstance(X, dict) and not issparse(X)  # a DOK matrix is both
+
+
+def check_dict(X: dict[Any, Any], *, own_module: bool) -> dict[str, Any]:
+    """Validate the arrays of a dict.
+
+    Raises
+    ------
+    ValueError
+        If the default network would get it, or if its arrays cannot be used or differ in length.
+    """
+    if not own_module:
+        raise ValueError("Input X is a dict: only a module of your own can take one.")
+    if not X:
+        raise ValueError("Input X is an empty dict.")
+    unnamed = [key for key in X if not isinstance(key, str)]
+    if unnamed:
+        raise ValueError(
+            f"The keys of X are arguments of the module's forward, hence text; got {unnamed}."
+        )
+    checked = {
+        key: check_array(values, allow_nd=True, ensure_2d=False, input_name=f"X {key!r}")
+        for key, values in X.items()
+    }
+    lengths = {key: _num_samples(values) for key, values in checked.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"The arrays of X must have as many rows each, got {lengths}.")
+    return checked
+
+
+def check_same_kind(estimator: Any, X: Any, *, reset: bool) -> None:
+    """Remember the keys of a dict, or that X is none; later, see that they are the same.
+
+    Raises
+    ------
+    ValueError
+        If they differ; the message names them.
+    """
+    keys = sorted(X, key=str) if is_dict(X) else None
+    if reset:
+        estimator._keys = keys
+        return
+    known = estimator._keys
+    if keys == known:
+        return
+    now, before = (f"is a dict of {each}" if each else "is no dict" for each in (keys, known))
+    raise ValueError(f"Input X {now}, but X of fit {before}.")

@@ -1,0 +1,133 @@
+"""Values unlike those of the training rows: numbers absurdly far away, categories never seen."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmetaweight._tabular.disguised import is_missing, types_in
+from skmetaweight._tabular.ranges import extremes_of
+from skmetaweight._tabular.reading import Mixed
+from skmetaweight._tabular.tables import UNKNOWN, Table
+from skmetaweight._tabular.units import collapsing_columns
+
+MANY_UNKNOWN = 10
+"""So many rows of unknown categories, and none of a known one, are hardly chance."""
+
+MOST_NAMED = 5
+"""Columns that a warning names; of others it gives the number."""
+
+
+def warn_of_absurd_numbers(estimator: Any, table: Table, *rows: Any) -> None:
+    """Warn, once for all rows, of numbers far outside the range of the training rows.
+
+    Parameters
+    ----------
+    estimator : MetaWeightClassifier
+        Knows the names of the columns.
+    table : Table
+    *rows : array, CSR matrix or Mixed
+        Validated rows.
+    """
+    if table.ranges is None or table.scaler is not None:  # quantiles have no far ends
+        return
+    found: dict[int, float] = {}
+    for X in map(_numbers_of, rows):
+        extremes = extremes_of(X)
+        for extreme in () if table.ranges.holds(extremes) else extremes:
+            for i in np.flatnonzero(table.ranges.is_absurd(extreme)):
+                found.setdefault(int(i), float(extreme[i]))
+    if not found:
+        return
+    names = _names_of_numbers(estimator, table)
+    low, high = table.ranges.lower, table.ranges.upper
+    each = [
+        f"{value:g} in column {names[i]!r} (usual: {low[i]:g} to {high[i]:g})"
+        for i, value in sorted(found.items())
+    ]
+    _warn(
+        f"X has numbers absurdly far from those of most training rows: {_few(each)}. The network "
+        "takes them as the nearest usual number. If they stand for missing values, replace them by "
+        "NaN; if the column has a long tail, take its logarithm or pass "
+        "numeric_scaling='quantile'."
+    )
+
+
+def warn_of_unknown_categories(estimator: Any, table: Table, X: Any, encoded: NDArray[Any]) -> None:
+    """Warn of columns in which no category is known from the training rows.
+
+    A few rows may well lack known ones; of these only categories of another type are told of.
+    """
+    if not isinstance(X, Mixed):
+        return
+    codes = encoded[:, encoded.shape[1] - len(table.categorical) :]
+    names, each = _names(estimator, X.shape[1]), []
+    for place in np.flatnonzero((codes <= UNKNOWN + 1).all(axis=0)):
+        values = [value for value in X.categories[:, place] if not is_missing(value)]
+        known = [value for value in table.encoder.categories_[place] if not is_missing(value)]
+        of_other_type = not types_in(values) & types_in(known)
+        if values and known and (of_other_type or len(values) >= MANY_UNKNOWN):
+            name = names[table.categorical[place]]
+            each.append(f"{name!r} (such as {values[0]!r}; known: {_few(list(map(repr, known)))})")
+    if each:
+        _warn(
+            f"No category is known from the training rows in column {_few(each)}. All of them "
+            "count as unknown. Write categories as they were in fit, with the same type."
+        )
+
+
+def warn_of_lost_digits(estimator: Any, X: Any) -> None:
+    """Warn of columns in which numbers that differ become equal for a module of float32.
+
+    Parameters
+    ----------
+    estimator : MetaWeightClassifier
+    X : array, CSR matrix, dict of these or DatasetRows
+        Validated training rows.
+    """
+    tables = {"": X}
+    if isinstance(X, dict):  # whose integers are not cast
+        tables = {f"{key!r}, ": x for key, x in X.items() if x.dtype.kind == "f"}
+    each = [
+        f"{key}{_names(estimator, x.shape[1])[i]!r}"
+        for key, x in tables.items()
+        if isinstance(x, np.ndarray) and x.ndim == 2
+        for i in collapsing_columns(x)
+    ]
+    if each:
+        _warn(
+            "Numbers that differ become equal when X is cast to the float32 of the module, in "
+            f"column {_few(each)}. Subtract an origin from such a column and divide it by its "
+            "spread before, e.g. with StandardScaler, or give the module parameters of float64."
+        )
+
+
+def _numbers_of(X: Any) -> Any:
+    return X.numbers if isinstance(X, Mixed) else X
+
+
+def _names(estimator: Any, n_columns: int) -> list[Any]:
+    return list(getattr(estimator, "feature_names_in_", range(n_columns)))
+
+
+def _names_of_numbers(estimator: Any, table: Table) -> list[Any]:
+    n_numbers = 0 if table.ranges is None else len(table.ranges.lower)
+    names = _names(estimator, n_numbers + len(table.categorical))
+    return [name for i, name in enumerate(names) if i not in table.categorical]
+
+
+def _few(each: list[str]) -> str:
+    rest = len(each) - MOST_NAMED
+    return ", ".join(each[:MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _warn(message: str) -> None:
+    """Warn at the line outside this package that made the call."""
+    package, level, frame = __name__.split(".")[0], 1, sys._getframe()
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] == package:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, UserWarning, stacklevel=level)
