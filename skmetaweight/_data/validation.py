@@ -122,9 +122,7 @@ def check_X_meta(estimator: Any, X_meta: Any, X: Any, table: Table | None) -> An
     except (TypeError, ValueError) as error:
         message = str(error).replace("Input X ", "Input X_meta ").replace("X has", "X_meta has")
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(
-            f"X_meta must go through the same preprocessing as X. {message}"
-        ) from error
+        raise kind(f"X_meta must go through the same preprocessing as X. {message}") from error
     if _row_shapes(checked) != _row_shapes(X):
         raise ValueError(
             f"Each row of X_meta must have the shape of a row of X, {_row_shapes(X)}, got "
