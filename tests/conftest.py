@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from sklearn.datasets import make_blobs
 from torch import nn
 
@@ -15,6 +16,10 @@ from skmetaweight.reweighting import METHODS
 
 QUICK = {"max_epochs": 2, "batch_size": 32, "module__hidden_dims": (8,), "random_state": 0}
 
+
+settings.register_profile("ci", max_examples=200, deadline=None)
+settings.register_profile("nightly", max_examples=2000, deadline=None)
+settings.load_profile("ci")
 
 Fitted = Callable[..., MetaWeightClassifier]
 
