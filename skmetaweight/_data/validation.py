@@ -122,9 +122,9 @@ def check_X_meta(estimator: Any, X_meta: Any, X: Any, table: Table | None) -> An
     """
     try:
         checked = read_X(estimator, X_meta, table, reset=False)
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         message = str(error).replace("Input X ", "Input X_meta ").replace("X has", "X_meta has")
-        raise type(error)(
+        raise ValueError(
             f"X_meta must go through the same preprocessing as X. {message}"
         ) from error
     if _row_shapes(checked) != _row_shapes(X):

@@ -13,13 +13,19 @@ from numpy.typing import NDArray
 from sklearn.utils import _safe_indexing
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 
-NUMBER = re.compile(r"\s*[+-]?(?!0\d)(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", re.IGNORECASE)
+from skmetaweight._messages import shortened
+
+NUMBER = re.compile(r"\s*[+-]?(?!0\d)(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", re.IGNORECASE | re.ASCII)
 """Text that is a number: one with leading zeros, such as a postcode, is a name."""
 
 MISSING_TEXT = frozenset({"", "nan", "None", "<NA>"})
 """What becomes of a missing value when a column is made text."""
 
 DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
+
+
+class NotANumberError(TypeError, ValueError):
+    """A cell holds no number: a TypeError to scikit-learn, and bad input as any other."""
 
 
 def is_missing(value: Any) -> bool:
@@ -70,8 +76,8 @@ def to_numbers(values: Iterable[Any], name: Any) -> NDArray[np.float64]:
 
     Raises
     ------
-    ValueError, TypeError
-        If one is text that is no number, or of another type; the message names it and the column.
+    NotANumberError
+        If one is no number; the message names it and the column.
     """
     return np.array([_to_number(value, name) for value in values], dtype=np.float64)
 
@@ -81,11 +87,10 @@ def _to_number(value: Any, name: Any) -> float:
         return np.nan
     try:
         return float(value)
-    except (TypeError, ValueError) as error:
-        shown = repr(value) if len(repr(value)) < 60 else repr(value)[:57] + "..."
+    except (TypeError, ValueError, OverflowError) as error:
         reason = "could not convert string to float" if isinstance(value, str) else error
-        raise type(error)(
-            f"Input X has {type(value).__name__} {shown} in column {name!r}, where numbers are "
-            f"expected: {reason}. Turn the column into numbers, or, for the default network, name "
-            "it in categorical_features if it holds categories."
+        raise NotANumberError(
+            f"Input X has {type(value).__name__} {shortened(value)} in column {name!r}, where "
+            f"numbers are expected: {reason}. Turn the column into numbers, or, for the default "
+            "network, name it in categorical_features if it holds categories."
         ) from error

@@ -121,6 +121,7 @@ CATEGORIES = {
     "missing": ["nan", "nan"],
     "dtype": pd.Categorical(["1", "2"]),
     "nested": ["(1,)", "2"],
+    "other whitespace": ["0\x1f", "2"],
 }
 
 
@@ -145,7 +146,7 @@ def test_what_python_writes_of_a_number_is_read_as_that_number(value: float) -> 
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.text(max_size=6))
+@given(st.text(max_size=6) | st.text("01.e+- \t\n\x1f\x85\u00a0\u0661", max_size=6))
 def test_what_counts_as_a_number_can_be_read(text: str) -> None:
     if kind_of_values([text]) == "number":
         assert np.isfinite(to_numbers([text], "a")).all() or "e" in text.lower()
@@ -164,6 +165,7 @@ FRAME = data.frame(data.X).assign(f=data.X[:, 5] > 0, g=np.where(data.X[:, 1] > 
         ("a", "high", "str 'high' in column 'a', where numbers are expected"),
         ("a", "x" * 200, "str 'xxx.*[.][.][.] in column 'a'"),
         ("a", [1j] * data.N, "complex 1j in column 'a'"),
+        ("a", [10**400] * data.N, r"int 10+\.\.\. in column 'a'.*too large"),
     ],
 )
 def test_a_column_that_is_no_longer_numbers(column: str, values: Any, message: str) -> None:
@@ -175,9 +177,9 @@ def test_a_column_that_is_no_longer_numbers(column: str, values: Any, message: s
             )
         }
     )
-    with pytest.raises((TypeError, ValueError), match=message):
+    with pytest.raises(ValueError, match=message):
         clf.predict(new)
-    with pytest.raises((TypeError, ValueError), match=f"Input X_meta has {message}"):
+    with pytest.raises(ValueError, match=f"Input X_meta has {message}"):
         data.make().fit(FRAME, data.Y, X_meta=new[:60], y_meta=data.Y[:60])
 
 
