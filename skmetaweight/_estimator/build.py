@@ -14,7 +14,6 @@ from torch import nn
 from skmetaweight._data.fit_data import FitData
 from skmetaweight._data.unusual import warn_of_lost_digits
 from skmetaweight._estimator.default_network import default_network_options, set_statistics
-from skmetaweight._estimator.seeding import draws_alone
 from skmetaweight._tabular.modules import TabularMLP
 from skmetaweight._training.building import as_callbacks
 from skmetaweight._training.net import ReweightedNet
@@ -99,7 +98,6 @@ def build_net(
         net.lr_schedule = "constant"
     net.initialize()
     net.build(n_classes)
-    net.draws_alone_ = draws_alone(net)
     _warn_of_short_lookahead(net)
     if isinstance(net.module_, TabularMLP) and estimator.module is None:
         set_statistics(net.module_, data.train, estimator._table)

@@ -86,15 +86,17 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
     lr : float, default=3e-3
     lr_schedule : {"cosine", "constant"} or sequence of int, default="cosine"
         Cosine decay to zero over ``max_epochs``, or the epochs after which the rate is divided by
-        ten. An LRScheduler among the callbacks replaces it, and ``partial_fit`` keeps the rate
-        constant.
+        ten, those of fits that this one goes on from included. An LRScheduler among the callbacks
+        replaces it, and ``partial_fit`` keeps the rate constant.
     max_epochs : int, default=25
     batch_size : int or "auto", default="auto"
         Rows per batch, -1 for all. "auto" is 256, 128 below 3,500 rows, 64 below 1,200.
     callbacks : list of skorch callbacks, a single one, or None, default=None
         The meta set takes the place of skorch's validation set.
     warm_start : bool, default=False
-        Whether ``fit`` goes on from the last fit, weighting function and optimisers included.
+        Whether ``fit`` goes on from the last fit, weighting function and optimisers included. It
+        takes ``lr``, ``batch_size``, ``callbacks`` and other settings of a training as they are
+        now; a changed method, module, criterion or optimiser is refused.
     categorical_features : "from_dtype", None or array-like, default="from_dtype"
         Columns that hold categories, for the default network: a mask, indices or names.
         "from_dtype" takes the columns of a DataFrame that hold categories, or text unless all of it
@@ -142,7 +144,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
     history_ : skorch.history.History
         Per epoch: train_loss, meta_loss, mean_weight, effective_sample_size, share_distrusted
         (weights below half the mean), fmw_lambda for FMW-Net, and learning_rate; learning_rate_1
-        and so on if ``optimizer__param_groups`` adds parameter groups.
+        and so on if ``optimizer__param_groups`` adds parameter groups. Of fits that the last one
+        went on from, the last hundred epochs.
     n_iter_ : int
         Epochs run in all.
     best_epoch_ : int

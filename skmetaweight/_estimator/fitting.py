@@ -16,7 +16,7 @@ from skmetaweight._estimator.default_network import follow_ranges
 from skmetaweight._estimator.diagnosis import diagnose
 from skmetaweight._estimator.label_quality import judge
 from skmetaweight._estimator.resumption import continued, settings_of
-from skmetaweight._estimator.seeding import fresh_or_given, seeded
+from skmetaweight._estimator.seeding import draws_alone, fresh_or_given, seeded
 from skmetaweight._training.confirmation import FEWEST_EPOCHS, MANY_TRUSTED_ROWS
 from skmetaweight._training.net import ReweightedNet
 from skmetaweight._training.tasks import FitTasks, run_as_task
@@ -65,6 +65,7 @@ def run_fit(
         else:
             net = build_net(estimator, data, reweighter, device, seed, constant_lr=constant_lr)
             net.settings_ = settings_of(estimator)
+        net.draws_alone_ = draws_alone(net)
         rows = net.make_rows(*weigh_by_class(estimator.class_weight, data.classes, data.train))
         check_components(net, rows, len(data.classes))
         check_smallest_batch(net, rows)

@@ -19,10 +19,11 @@ from skmetaweight._bilevel.randomness import Generators, default_generators, dra
 from skmetaweight._data.batches import Rows, as_batch
 from skmetaweight._data.meta_set import MetaBatches
 from skmetaweight._training.best_epoch import BestEpoch
-from skmetaweight._training.building import refuse_lone_row, refuse_missing_monitor
+from skmetaweight._training.building import refuse_lone_row
 from skmetaweight._training.confirmation import Confirmation, strength_of
 from skmetaweight._training.epoch import EpochLog
 from skmetaweight._training.epoch_bar import EpochBar
+from skmetaweight._training.recorded_net import RecordedNet
 from skmetaweight._training.rows_net import EVALUATION_ROWS, RowsNet
 from skmetaweight._training.schedule import Schedule
 from skmetaweight._training.tasks import FitTasks, StopFit
@@ -36,11 +37,7 @@ SMALLEST_PROGRESS = 1e-6
 """Stands for none, by which a bounded loss cannot be divided."""
 
 
-class NonFiniteLossError(ValueError):
-    """The training loss or the meta loss became NaN or infinite."""
-
-
-class ReweightedNet(RowsNet):
+class ReweightedNet(RecordedNet):
     """A skorch classifier that is trained through a :class:`Reweighter`.
 
     The meta set takes the place of skorch's validation set: callbacks that score or monitor it see
@@ -271,14 +268,6 @@ class ReweightedNet(RowsNet):
         self.optimizer_.step()
         return result
 
-    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
-        """Tell the callbacks; one that watches what is not there is named."""
-        try:
-            super().notify(method_name, **cb_kwargs)
-        except Exception as error:
-            refuse_missing_monitor(self, error)
-            raise
-
     def on_epoch_begin(
         self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
     ) -> None:
@@ -296,40 +285,6 @@ class ReweightedNet(RowsNet):
         """Tell scikit-learn's callbacks; those of skorch come next."""
         super().on_epoch_end(net, dataset_train, dataset_valid, **kwargs)
         self.tasks_.end_epoch(self)
-
-    # History -----------------------------------------------------------------------------------
-
-    def _has_hook(self, name: str) -> bool:
-        return any(
-            getattr(type(callback), name) is not getattr(Callback, name)
-            for _, callback in self.callbacks_
-        )
-
-    def _has_batch_hooks(self) -> bool:
-        return self._has_hook("on_batch_begin") or self._has_hook("on_batch_end")
-
-    def _record_batch(self, prefix: str, batch: Batch, loss: Tensor, y_pred: Tensor) -> None:
-        self.history.record_batch(f"{prefix}_loss", loss.item())
-        self.history.record_batch(f"{prefix}_batch_size", batch.n_rows)
-        pair, training = (batch.X, batch.y), prefix == "train"
-        self.notify("on_batch_end", batch=pair, training=training, loss=loss, y_pred=y_pred)
-
-    @torch.no_grad()
-    def _show_meta_batches(self) -> None:
-        """Pass the meta set to the batch hooks, as skorch does with its validation set."""
-        for batch in self.meta_rows_.chunks(EVALUATION_ROWS):
-            self.notify("on_batch_begin", batch=(batch.X, batch.y), training=False)
-            y_pred = self.outputs(batch.X)
-            loss = self.objective_.meta_loss(self.losses_(y_pred, batch.y), batch.y)
-            self._record_batch("valid", batch, loss, y_pred)
-
-    def _check_finite(self, name: str, loss: float) -> None:
-        if not math.isfinite(loss):
-            raise NonFiniteLossError(
-                f"The {name} became {loss} in epoch {self.n_epochs_} with "
-                f"lr={self.optimizer_.param_groups[0]['lr']:g}. Lower lr, and check X for values "
-                "that are very large."
-            )
 
     def _record_meta_loss(self) -> None:
         losses = self.evaluate(self.meta_rows_).losses
