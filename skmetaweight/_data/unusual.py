@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmetaweight._tabular.disguised import is_missing, types_in
+from skmetaweight._tabular.disguised import is_missing, kind_of_values, types_in
 from skmetaweight._tabular.ranges import extremes_of
 from skmetaweight._tabular.reading import Mixed
 from skmetaweight._tabular.tables import UNKNOWN, Table
@@ -57,6 +57,29 @@ def warn_of_absurd_numbers(estimator: Any, table: Table, *rows: Any) -> None:
     )
 
 
+def warn_of_distinct_categories(estimator: Any, table: Table, X: Any) -> None:
+    """Warn of columns of training rows that are categories, nearly all of which occur once."""
+    if not isinstance(X, Mixed):
+        return
+    names = _names(estimator, X.shape[1])
+    each = []
+    for place, i in enumerate(table.categorical):
+        if table.is_nearly_distinct(place):
+            odd = next((v for v in X.categories[:, place] if not _is_number(v)), None)
+            such = f", such as {odd!r}" if odd is not None else ""
+            each.append(f"{names[i]!r} ({table.cardinalities[place] - 2} categories{such})")
+    if each:
+        _warn(
+            "Hardly two training rows share a category, so that nothing can be learned of them, in "
+            f"column {_few(each)}. If the column holds numbers, make it one of numbers, e.g. with "
+            "pandas.to_numeric(X[column], errors='coerce'); else leave it out, or encode it."
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return is_missing(value) or kind_of_values([value]) == "number"
+
+
 def warn_of_unknown_categories(estimator: Any, table: Table, X: Any, encoded: NDArray[Any]) -> None:
     """Warn of columns in which no category is known from the training rows.
 
@@ -70,6 +93,8 @@ def warn_of_unknown_categories(estimator: Any, table: Table, X: Any, encoded: ND
         values = [value for value in X.categories[:, place] if not is_missing(value)]
         known = [value for value in table.encoder.categories_[place] if not is_missing(value)]
         of_other_type = not types_in(values) & types_in(known)
+        if table.is_nearly_distinct(int(place)) and not of_other_type:
+            continue  # told of in fit
         if values and known and (of_other_type or len(values) >= MANY_UNKNOWN):
             name = names[table.categorical[place]]
             each.append(f"{name!r} (such as {values[0]!r}; known: {_few(list(map(repr, known)))})")

@@ -18,7 +18,11 @@ from skmetaweight._data.cells import refuse_nested
 from skmetaweight._data.containers import check_dict, check_same_kind, is_dict, open_X
 from skmetaweight._data.dataset_rows import DatasetRows
 from skmetaweight._data.labels import of_one_kind, one_column
-from skmetaweight._data.unusual import warn_of_absurd_numbers, warn_of_unknown_categories
+from skmetaweight._data.unusual import (
+    warn_of_absurd_numbers,
+    warn_of_distinct_categories,
+    warn_of_unknown_categories,
+)
 from skmetaweight._messages import listed
 from skmetaweight._tabular.columns import categorical_columns, refuse_dates
 from skmetaweight._tabular.disguised import is_missing
@@ -66,7 +70,9 @@ def encode_X(estimator: Any, X: Any, *, learned_from: bool = False) -> Any:
     if table.imputer is None and has_missing(X):  # the first missing number since the fit
         table = table.with_means(estimator.net_.module_.standardize.mean.cpu().numpy())
     encoded = table.encode(X)
-    if not learned_from:
+    if learned_from:
+        warn_of_distinct_categories(estimator, table, X)
+    else:
         warn_of_unknown_categories(estimator, table, X, encoded)
     return encoded
 

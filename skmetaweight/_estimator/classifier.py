@@ -328,10 +328,10 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         """
         resume = self.warm_start and hasattr(self, "net_")
         given = GivenData(X, y, sample_weight, X_meta, y_meta, meta_mask)
-        work = snapshot(self)
+        work, before = snapshot(self), vars(self).copy()
         with differentiating():
             run_fit(work, given, resume=resume)
-        publish(work, self)
+        publish(work, before, self)
         return self
 
     def partial_fit(
@@ -363,10 +363,10 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         """
         resume = hasattr(self, "net_")
         given = GivenData(X, y, sample_weight, X_meta, y_meta, meta_mask)
-        work = snapshot(self)
+        work, before = snapshot(self), vars(self).copy()
         with differentiating():
             run_fit(work, given, resume=resume, classes=classes, epochs=1)
-        publish(work, self)
+        publish(work, before, self)
         return self
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -411,8 +411,9 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
             Columns in the order of ``classes_``.
         """
         check_is_fitted(self)
-        X = check_X(self, X)
-        return self.net_.log_probabilities(self.net_.make_rows(X, np.zeros(n_rows(X))))
+        fitted = snapshot(self)
+        X = check_X(fitted, X)
+        return fitted.net_.log_probabilities(fitted.net_.make_rows(X, np.zeros(n_rows(X))))
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the most probable label of each row.

@@ -19,9 +19,16 @@ def snapshot(estimator: Any) -> Any:
     return held
 
 
-def publish(work: Any, estimator: Any) -> None:
-    """Give an estimator all the attributes of its working copy, in one step."""
-    estimator.__dict__ = vars(work)
+def publish(work: Any, before: dict[str, Any], estimator: Any) -> None:
+    """Give an estimator, in one step, what its working copy has found since it was made.
+
+    What others have set meanwhile, parameters say, stays as they set it.
+    """
+    absent = object()
+    found = {k: v for k, v in vars(work).items() if v is not before.get(k, absent)}
+    lost = before.keys() - vars(work).keys()
+    kept = {name: value for name, value in vars(estimator).items() if name not in lost}
+    estimator.__dict__ = {**kept, **found}
 
 
 def twin(net: Any) -> Any:

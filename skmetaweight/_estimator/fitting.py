@@ -16,7 +16,7 @@ from skmetaweight._estimator.default_network import follow_ranges
 from skmetaweight._estimator.diagnosis import diagnose
 from skmetaweight._estimator.label_quality import judge
 from skmetaweight._estimator.resumption import continued, settings_of
-from skmetaweight._estimator.seeding import draws_alone, fresh_or_given, seeded
+from skmetaweight._estimator.seeding import drawing, draws_alone, fresh_or_given
 from skmetaweight._training.confirmation import FEWEST_EPOCHS, MANY_TRUSTED_ROWS
 from skmetaweight._training.net import ReweightedNet
 from skmetaweight._training.tasks import FitTasks, run_as_task
@@ -53,9 +53,10 @@ def run_fit(
     seed = int(random_state.randint(np.iinfo(np.int32).max))
     device = resolve_device(estimator.device)
     n_epochs = epochs or estimator.max_epochs
-    with ExitStack() as drawing:
-        # A fit that goes on draws other numbers than the fits before it.
-        drawing.enter_context(seeded(device, seed + (estimator.net_.n_batches_ if resume else 0)))
+    # A fit that goes on draws other numbers than the fits before it.
+    start = seed + (estimator.net_.n_batches_ if resume else 0)
+    with ExitStack() as seeding:
+        seeding.enter_context(drawing(estimator, reweighter, device, start))
         data = check_fit_data(
             estimator, given, resume=resume, classes=classes, random_state=random_state
         )
@@ -65,14 +66,14 @@ def run_fit(
         else:
             net = build_net(estimator, data, reweighter, device, seed, constant_lr=constant_lr)
             net.settings_ = settings_of(estimator)
-        net.draws_alone_ = draws_alone(net)
+        net.draws_alone_ = draws_alone(estimator, reweighter)
         rows = net.make_rows(*weigh_by_class(estimator.class_weight, data.classes, data.train))
         check_components(net, rows, len(data.classes))
         check_smallest_batch(net, rows)
         follow_ranges(net.module_, data.train, estimator._table)
         options = _training_options(estimator, data, net, n_epochs, resume=resume)
         if net.draws_alone_:
-            drawing.close()
+            seeding.close()
 
         def run(tasks: FitTasks) -> None:
             net.train(rows, net.make_rows(*data.meta), n_epochs, tasks=tasks, **options)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from skmetaweight._estimator.build import of_each_fit
+from skmetaweight._estimator.build import of_each_fit, resolve_device
 from skmetaweight._estimator.fitted_state import twin
 from skmetaweight._training.building import as_callbacks
 from skmetaweight._training.net import ReweightedNet
@@ -33,6 +33,7 @@ def settings_of(estimator: Any) -> dict[str, Any]:
         **{f"method__{name}": value for name, value in method.get_params(deep=False).items()},
         **estimator.get_params(deep=False),
         "method": type(method),
+        "device": resolve_device(estimator.device),
     }
     return {name: list(v) if isinstance(v, list) else v for name, v in params.items()}
 

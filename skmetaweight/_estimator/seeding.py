@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
+from torch import nn
+from torch.overrides import TorchFunctionMode
 
-from skmetaweight._tabular.modules import TabularMLP
-from skmetaweight._training.net import ReweightedNet
-from skmetaweight.reweighting import METHODS
-from skmetaweight.reweighting._weighting import WeightingNetwork
+from skmetaweight.reweighting import METHODS, Reweighter
 
-KNOWN = {"torch", "skorch", "skmetaweight"}
-"""Packages whose losses, optimisers and callbacks draw no random numbers."""
+KNOWN = {"torch", "skorch"}
+"""Packages whose losses and optimisers draw no random numbers."""
+
+KNOWN_CALLBACKS = {
+    *("Checkpoint", "EarlyStopping", "EpochTimer", "GradientNormClipping", "LRScheduler"),
+    *("PrintLog", "ProgressBar", "TrainEndCheckpoint"),
+}
+"""Callbacks of skorch's that draw none: others run functions of the user's."""
+
+INITIALISERS = (nn.init.kaiming_uniform_, nn.init.uniform_, nn.init.normal_)
+"""With which torch's linear layers and embeddings draw their first parameters."""
 
 _TORCH_S_OWN = threading.RLock()
 """Held while torch's generators, which all threads share, are seeded."""
@@ -51,18 +59,55 @@ def seeded(device: torch.device, seed: int) -> Iterator[None]:
                 accelerator.set_rng_state(device_state, device)
 
 
-def draws_alone(net: ReweightedNet) -> bool:
-    """Whether nothing of a net can draw from torch's own generators once it is built.
+class InitialisedFrom(TorchFunctionMode):
+    """Lets torch's layers, in this thread, draw their first parameters from a generator."""
+
+    def __init__(self, generator: torch.Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Call a function of torch's, with the generator if it initialises."""
+        kwargs = dict(kwargs or {})
+        if func in INITIALISERS:
+            kwargs["generator"] = self.generator
+        return func(*args, **kwargs)
+
+
+def drawing(
+    estimator: Any, reweighter: Reweighter, device: torch.device, seed: int
+) -> AbstractContextManager[Any]:
+    """Return a block that seeds what a fit draws: torch's own generators only if it must."""
+    if draws_alone(estimator, reweighter):
+        return InitialisedFrom(torch.Generator().manual_seed(seed))
+    return seeded(device, seed)
+
+
+def draws_alone(estimator: Any, reweighter: Reweighter) -> bool:
+    """Whether nothing of the user's can draw from torch's own generators.
 
     A module, a weighting network, a loader or a callback of the user's can.
     """
-    reweighter = net.reweighter_
-    network = getattr(reweighter, "network_", None)
-    others = [net.criterion_, net.optimizer_, *(callback for _, callback in net.callbacks_)]
+    callbacks = estimator.callbacks or ()
+    callbacks = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
+    callbacks = [each[1] if isinstance(each, tuple) else each for each in callbacks]
+    loading = {name for name in estimator._net_params() if name.startswith("iterator_train")}
     return (
-        type(net.module_) is TabularMLP
+        estimator.module is None
         and type(reweighter) in METHODS.values()
-        and (network is None or type(network) is WeightingNetwork)
-        and all(type(part).__module__.split(".")[0] in KNOWN for part in others)
-        and net.slices_tensors
+        and not isinstance(getattr(reweighter, "weighting", None), nn.Module)
+        and all(_root(part) in KNOWN for part in (estimator.criterion, estimator.optimizer))
+        and all(_class(each).__name__ in KNOWN_CALLBACKS for each in callbacks)
+        and all(_root(each) == "skorch" for each in callbacks)
+        and loading <= {"iterator_train__shuffle"}
     )
+
+
+def _class(part: Any) -> type:
+    return part if isinstance(part, type) else type(part)
+
+
+def _root(part: Any) -> str:
+    return _class(part).__module__.partition(".")[0]

@@ -77,7 +77,7 @@ def is_disguised(X: Any) -> bool:
 def _dtype(X: Any) -> Any:
     """Return what rows are read as: float64 where float32 might lose digits."""
     dtype = getattr(X, "dtype", None)
-    fits = issparse(X) or (dtype is not None and dtype.kind in "iufb" and dtype.itemsize < 4)
+    fits = dtype is not None and dtype.kind in "iufb" and dtype.itemsize < 4
     return np.float32 if fits else [np.float64, np.float32]
 
 

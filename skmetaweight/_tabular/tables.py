@@ -16,6 +16,12 @@ from skmetaweight._tabular.ranges import Ranges, fit_ranges
 from skmetaweight._tabular.reading import Mixed
 from skmetaweight._tabular.units import NO_UNITS, Units, fit_units
 
+NEARLY_ALL = 0.7
+"""Share of the training rows that a column's categories must not outnumber to mean something."""
+
+FEWEST_ROWS = 30
+"""Training rows of which that can be said."""
+
 UNKNOWN, MISSING = 0, 1
 """Codes of categories that the training rows lack, and of none at all; others follow."""
 
@@ -39,6 +45,8 @@ class Table:
     scaler : QuantileTransformer, optional
         Of these columns, before the imputer.
     encoder : OrdinalEncoder, optional
+    n_rows : int
+        Training rows that the encoder was fitted to.
     """
 
     categorical: tuple[int, ...] = ()
@@ -48,6 +56,7 @@ class Table:
     imputer: Any = None
     scaler: Any = None
     encoder: Any = None
+    n_rows: int = 0
 
     @property
     def n_numbers(self) -> int | None:
@@ -63,6 +72,11 @@ class Table:
             MISSING + 1 + sum(not is_scalar_nan(category) for category in categories)
             for categories in self.encoder.categories_
         )
+
+    def is_nearly_distinct(self, place: int) -> bool:
+        """Whether hardly two training rows share a category, so that none means anything."""
+        n_categories = self.cardinalities[place] - MISSING - 1
+        return self.n_rows >= FEWEST_ROWS and n_categories > NEARLY_ALL * self.n_rows
 
     def with_means(self, means: NDArray[Any]) -> Table:
         """Return a table that puts these means in place of missing numbers."""
@@ -140,7 +154,8 @@ def fit_table(
             numbers = scaler.transform(numbers)
         imputer = SimpleImputer(add_indicator=True).fit(numbers)
     encoder = _fit_encoder(X_train) if categorical else None
-    return replace(table, observed=observed, imputer=imputer, scaler=scaler, encoder=encoder)
+    table = replace(table, observed=observed, imputer=imputer, scaler=scaler)
+    return replace(table, encoder=encoder, n_rows=X_train.shape[0])
 
 
 def _why_not_sparse(*, quantiles: bool) -> str:

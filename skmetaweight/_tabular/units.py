@@ -57,11 +57,22 @@ NO_UNITS = Units(np.empty(0, dtype=np.intp), np.empty(0), np.empty(0))
 
 
 def fit_units(X: Any, ranges: Ranges) -> Units:
-    """Find the columns of training rows whose digits a cast would lose."""
-    if issparse(X) or X.dtype != np.float64:
-        return NO_UNITS
-    loses, is_extreme = _loses_digits(ranges), _is_extreme(ranges)
+    """Find the columns of training rows whose digits a cast would lose.
+
+    Raises
+    ------
+    ValueError
+        If a sparse matrix has any: a shift would make its zeros something else.
+    """
+    loses, is_extreme = _loses_digits(ranges) & (X.dtype == np.float64), _is_extreme(ranges)
     columns = np.flatnonzero(loses | is_extreme)
+    if issparse(X) and len(columns):
+        raise ValueError(
+            f"Input X is sparse, and float32 cannot hold the digits of its columns {columns[:10]}: "
+            f"the first has numbers from {ranges.lower[columns[0]]:g} to "
+            f"{ranges.upper[columns[0]]:g}. Scale them before, or pass X dense, which is shifted "
+            "and scaled."
+        )
     origin = np.where(loses, ranges.middle, 0.0)[columns]
     size = np.where(ranges.is_constant, np.abs(ranges.middle), ranges.spread)
     unit = np.where(is_extreme, size, 1.0)[columns]

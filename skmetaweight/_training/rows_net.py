@@ -118,12 +118,6 @@ class RowsNet(NeuralNetClassifier):
             bytes_are_numbers=is_dict or not self.embeds,
         )
 
-    @property
-    def slices_tensors(self) -> bool:
-        """Whether training batches are cut from tensors, and no loader is asked for them."""
-        options = self.get_params_for("iterator_train")
-        return self.iterator_train is DataLoader and options.keys() <= {"shuffle"}
-
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         """Slice rows by index; a loader of the user's own is used as it is."""
         iterator: Any = self.iterator_train if training else self.iterator_valid

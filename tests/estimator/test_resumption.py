@@ -150,7 +150,6 @@ FIXED: dict[str, dict[str, Any]] = {
     "criterion__weight": {"criterion__weight": torch.ones(3)},
     "optimizer": {"optimizer": torch.optim.SGD},
     "optimizer__momentum": {"optimizer__momentum": 0.9},
-    "device": {"device": "auto"},
     "categorical_features": {"categorical_features": [0]},
     "numeric_scaling": {"numeric_scaling": "quantile"},
     "confirm_weights": {"confirm_weights": False},
@@ -170,6 +169,12 @@ def test_what_cannot_change_is_refused_by_name(name: str, how: str, data: Data) 
         delattr(clf, key)
     np.testing.assert_array_equal(clf.predict_proba(data.X), before)
     go_on(clf, how, data)
+
+
+@pytest.mark.parametrize("device", ["auto", torch.device("cpu")])
+def test_the_same_device_in_other_words_is_no_change(device: Any, data: Data) -> None:
+    clf = begun("fit", data, device="cpu").set_params(device=device)
+    assert go_on(clf, "fit", data).n_iter_ == 4
 
 
 def test_a_setting_of_a_method_object_cannot_change(data: Data) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, Initializer
 from torch import Tensor, nn
 
 from skmetaweight import MetaWeightClassifier, MetaWeightNet
@@ -240,3 +240,66 @@ def test_fits_and_weights_within_no_grad_are_those_without(mode: Any, data: Data
         found = results()
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+# ------------------------------------------------------------------ torch's own generator
+
+
+@pytest.mark.parametrize("case", ["mw-net", "l2rw", "fmw-net", "published", "all layers"])
+def test_a_fit_of_ours_alone_neither_reads_nor_moves_torch_s_generator(
+    case: str, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even while it is built: another thread may draw at any moment."""
+    clf = classifier(case, 0)
+    expected = clf.fit(data.X, data.y, meta_mask=data.mask).predict_proba(data.X)
+
+    def refuse(*args: Any) -> None:
+        raise AssertionError("torch's own generator was set")
+
+    torch_state = torch.get_rng_state()
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "set_rng_state", refuse)
+        patch.setattr(torch, "manual_seed", refuse)
+        clf.fit(data.X, data.y, meta_mask=data.mask)
+    assert torch.equal(torch_state, torch.get_rng_state())
+    np.testing.assert_array_equal(clf.predict_proba(data.X), expected)
+
+
+def test_a_thread_that_draws_all_the_time_changes_nothing(data: Data) -> None:
+    expected = quick().fit(data.X, data.y, meta_mask=data.mask).predict_proba(data.X)
+    stop = threading.Event()
+
+    def draw() -> None:
+        while not stop.is_set():
+            torch.rand(1)
+
+    with torch.random.fork_rng(), ThreadPoolExecutor(1) as pool:
+        drawing = pool.submit(draw)
+        for _ in range(4):
+            found = quick().fit(data.X, data.y, meta_mask=data.mask).predict_proba(data.X)
+            np.testing.assert_array_equal(found, expected)
+        stop.set()
+        drawing.result(30)
+
+
+@pytest.mark.usefixtures("generators_untouched")
+def test_a_callback_of_skorch_s_that_draws_is_seeded(data: Data) -> None:
+    def fitted() -> Any:
+        callbacks = [Initializer("*layers*weight", fn=nn.init.normal_)]
+        return quick(callbacks=callbacks).fit(data.X, data.y, meta_mask=data.mask)
+
+    np.testing.assert_array_equal(fitted().predict_proba(data.X), fitted().predict_proba(data.X))
+
+
+def test_what_is_set_during_a_fit_stays_set(data: Data) -> None:
+    clf = quick(lr=1e-3)
+
+    class Set(Callback):
+        def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+            clf.set_params(lr=0.5)
+
+    callbacks = [Set()]
+    clf.set_params(callbacks=callbacks).fit(data.X, data.y, meta_mask=data.mask)
+    assert clf.lr == 0.5
+    assert clf.callbacks is callbacks
+    assert clf.history_[0, "learning_rate"] == 1e-3

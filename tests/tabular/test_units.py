@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 
 from skmetaweight._tabular.ranges import fit_ranges
 from skmetaweight._tabular.units import NO_UNITS, collapsing_columns, fit_units
-from tests.conftest import Linear
+from tests.conftest import Linear, make_data, quick
 from tests.tabular import _separable as data
 
 UNITS = {
@@ -78,3 +79,12 @@ def test_a_module_of_float64_and_ordinary_numbers_are_not() -> None:
     for kind in (np.float32, np.int32, np.int8):
         assert not len(collapsing_columns(data.X.astype(kind)))
     assert not len(collapsing_columns(np.repeat([[1.7e12]], 50, axis=0)))
+
+
+@pytest.mark.parametrize("write", [lambda X: 1e33 * X, lambda X: 1e-35 * X])
+def test_a_sparse_matrix_whose_digits_would_be_lost_is_refused(write: Any) -> None:
+    data = make_data()
+    X = sparse.csr_matrix(np.c_[data.X, write(data.X[:, 0])])
+    with pytest.raises(ValueError, match=r"X is sparse, and float32 cannot .* columns \[4\]"):
+        quick().fit(X, data.y, meta_mask=data.mask)
+    quick().fit(X[:, :4], data.y, meta_mask=data.mask).predict(X[:, :4])
