@@ -34,7 +34,7 @@ def test_names_from_data_are_escaped(weighting, data):
 
 @pytest.mark.filterwarnings("ignore:No category is known")
 def test_names_of_columns_and_parameters_are_escaped(data):
-    X = pd.DataFrame(data.X, columns=[EVIL, "b", "c", "d"])
+    X = pd.DataFrame(data.X.round(), columns=[EVIL, "b", "c", "d"])
     labels = np.array([EVIL, "b", "c"])[data.y]
     clf = quick(categorical_features=[EVIL], class_weight={EVIL: 2.0, "b": 1.0, "c": 1.0})
     assert EVIL not in clf._repr_html_()
