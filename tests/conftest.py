@@ -17,7 +17,7 @@ from skmetaweight.reweighting import METHODS
 QUICK = {"max_epochs": 2, "batch_size": 32, "module__hidden_dims": (8,), "random_state": 0}
 
 
-settings.register_profile("ci", max_examples=200, deadline=None)
+settings.register_profile("ci", max_examples=200, deadline=None, derandomize=True)
 settings.register_profile("nightly", max_examples=2000, deadline=None)
 settings.load_profile("ci")
 
