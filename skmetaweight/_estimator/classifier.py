@@ -14,10 +14,11 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skmetaweight._bilevel.forward import differentiating
+from skmetaweight._data.batches import Rows
 from skmetaweight._data.dataset_rows import labels_of, open_dataset
 from skmetaweight._data.fit_data import GivenData
 from skmetaweight._data.validation import check_lengths, check_X, check_y, encode, n_rows
-from skmetaweight._estimator.fitted_state import publish, snapshot, twin
+from skmetaweight._estimator.fitted_state import snapshot, twin, working_copy
 from skmetaweight._estimator.fitting import run_fit
 from skmetaweight._estimator.html import HTMLReprMixin
 from skmetaweight._estimator.label_quality import LabelQualityMixin
@@ -328,10 +329,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         """
         resume = self.warm_start and hasattr(self, "net_")
         given = GivenData(X, y, sample_weight, X_meta, y_meta, meta_mask)
-        work, before = snapshot(self), vars(self).copy()
-        with differentiating():
+        with working_copy(self) as work, differentiating():
             run_fit(work, given, resume=resume)
-        publish(work, before, self)
         return self
 
     def partial_fit(
@@ -363,10 +362,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         """
         resume = hasattr(self, "net_")
         given = GivenData(X, y, sample_weight, X_meta, y_meta, meta_mask)
-        work, before = snapshot(self), vars(self).copy()
-        with differentiating():
+        with working_copy(self) as work, differentiating():
             run_fit(work, given, resume=resume, classes=classes, epochs=1)
-        publish(work, before, self)
         return self
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -393,10 +390,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         probabilities : ndarray of shape (n_samples, n_classes)
             Columns in the order of ``classes_``.
         """
-        check_is_fitted(self)
-        fitted = snapshot(self)
-        X = check_X(fitted, X)
-        return fitted.net_.probabilities(fitted.net_.make_rows(X, np.zeros(n_rows(X))))
+        net, rows = self._net_and_rows(X)
+        return net.probabilities(rows)
 
     def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
         """Return logarithms of class probabilities, all of them finite.
@@ -410,10 +405,15 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         log_probabilities : ndarray of shape (n_samples, n_classes)
             Columns in the order of ``classes_``.
         """
+        net, rows = self._net_and_rows(X)
+        return net.log_probabilities(rows)
+
+    def _net_and_rows(self, X: Any) -> tuple[ReweightedNet, Rows]:
+        """Return the net of one moment, and validated rows for it."""
         check_is_fitted(self)
         fitted = snapshot(self)
         X = check_X(fitted, X)
-        return fitted.net_.log_probabilities(fitted.net_.make_rows(X, np.zeros(n_rows(X))))
+        return fitted.net_, fitted.net_.make_rows(X, np.zeros(n_rows(X)))
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the most probable label of each row.

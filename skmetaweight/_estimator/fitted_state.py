@@ -7,6 +7,8 @@ fitted state before or after, and a fit that fails leaves the estimator as it wa
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor
@@ -19,15 +21,18 @@ def snapshot(estimator: Any) -> Any:
     return held
 
 
-def publish(work: Any, before: dict[str, Any], estimator: Any) -> None:
-    """Give an estimator, in one step, what its working copy has found since it was made.
+@contextmanager
+def working_copy(estimator: Any) -> Iterator[Any]:
+    """Work on a copy in a block; if that ends, give the estimator what was found, in one step.
 
     What others have set meanwhile, parameters say, stays as they set it.
     """
-    absent = object()
+    work = snapshot(estimator)
+    before, absent = vars(work).copy(), object()
+    yield work
     found = {k: v for k, v in vars(work).items() if v is not before.get(k, absent)}
     lost = before.keys() - vars(work).keys()
-    kept = {name: value for name, value in vars(estimator).items() if name not in lost}
+    kept = {k: v for k, v in vars(estimator).items() if k not in lost}
     estimator.__dict__ = {**kept, **found}
 
 
