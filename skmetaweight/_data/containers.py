@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from scipy.sparse import issparse
 from sklearn.utils import check_array
@@ -13,6 +15,8 @@ from torch import Tensor
 
 from skmetaweight._data.cells import refuse_ragged
 from skmetaweight._data.dataset_rows import open_dataset
+from skmetaweight._messages import listed
+from skmetaweight._tabular.columns import is_frame
 
 
 def open_X(estimator: Any, X: Any, name: str = "X") -> Any:
@@ -21,16 +25,30 @@ def open_X(estimator: Any, X: Any, name: str = "X") -> Any:
     Raises
     ------
     ValueError
-        If X has not been collected, has ragged rows, or is a Dataset that cannot be used.
+        If X has not been collected, has ragged rows or columns of the same name, or is a Dataset
+        that cannot be used.
     """
     kind = f"{name} ({type(X).__name__})"
     if hasattr(X, "collect_schema") and hasattr(X, "collect"):
         raise ValueError(f"{kind} has not been computed yet: pass {name}.collect().")
     if hasattr(X, "to_pandas") and hasattr(X, "column_names"):  # a pyarrow Table
-        return X.to_pandas()
+        X = X.to_pandas()
+    if is_frame(X):
+        return _open_frame(X, name)
     if isinstance(X, Mapping) and not issparse(X):
         return {key: _open_values(values, f"{name} {key!r}") for key, values in X.items()}
     return open_dataset(estimator, _open_values(X, name), name)
+
+
+def _open_frame(X: Any, name: str) -> Any:
+    twice = [column for column, times in Counter(X.columns).items() if times > 1]
+    if twice:
+        raise ValueError(f"Several columns of {name} are named {listed(twice)}: rename them.")
+    for i, dtype in enumerate(X.dtypes):
+        if isinstance(dtype, np.dtype) and not dtype.isnative:  # of which pandas takes no rows
+            X = X.copy(deep=False)
+            X.isetitem(i, X.iloc[:, i].to_numpy().astype(dtype.newbyteorder("=")))
+    return X
 
 
 def _open_values(values: Any, name: str) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 import scipy.sparse as sp
@@ -169,6 +170,15 @@ class ArrowTable:
 
 
 @pytest.mark.parametrize("module", [None, LINEAR], ids=["default", "own"])
+def test_frames_of_any_byte_order(module: Any) -> None:
+    native = pd.DataFrame(TABLE).add_prefix("x")
+    frame = native.astype({"x0": ">f8", "x2": ">f4", "x3": ">i2"})
+    expected = probabilities(native, module)
+    np.testing.assert_allclose(probabilities(frame, module), expected, rtol=1e-5)
+    assert frame["x0"].dtype == ">f8"
+
+
+@pytest.mark.parametrize("module", [None, LINEAR], ids=["default", "own"])
 def test_arrow_tables_are_frames(module: Any) -> None:
     frame = pl.DataFrame(TABLE, schema=list("abcd"))
     clf = fit(ArrowTable(frame), module)
@@ -186,6 +196,7 @@ REFUSED = {
     "lazy": (pl.DataFrame(TABLE).lazy(), r"X \(LazyFrame\) .* pass X.collect\(\)"),
     "structured": (np.rec.fromarrays(TABLE.T), r"structured array .*'f0', 'f1'.*DataFrame"),
     "lengths": ({"X": TABLE, "Z": TABLE[:5]}, r"as many rows each, got \{'X': 96, 'Z': 5\}"),
+    "names": (pd.DataFrame(TABLE, columns=list("abab")), r"columns of X are named \['a', 'b'\]"),
     "keys": ({0: TABLE}, r"arguments of the module's forward, hence text; got \[0\]"),
     "other argument": ({"Z": TABLE}, "Linear.* cannot take .*keys must be the arguments"),
     "integers of a dict": ({"X": TABLE.astype(int)}, "integers are not cast"),

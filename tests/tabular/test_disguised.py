@@ -30,6 +30,10 @@ def each(function: Callable[[Any], Any]) -> Disguise:
     return lambda rows: data.frame(rows).map(function).astype(object)
 
 
+def as_decimal(value: float) -> Decimal:
+    return Decimal(str(value))
+
+
 def to_polars(rows: np.ndarray) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=data.NAMES)
 
@@ -39,18 +43,18 @@ DISGUISES: dict[str, Disguise] = {
     "text objects": each(str),
     "string dtype": lambda rows: data.frame(rows).astype(str).astype("string"),
     "text in scientific notation": each(lambda value: f" {value:.6e} "),
-    "decimals": each(lambda value: Decimal(str(value))),
+    "decimals": each(as_decimal),
     "fractions": each(lambda value: Fraction(str(value))),
     "floats as objects": each(float),
     "text and numbers": lambda rows: each(str)(rows).where(rows > 0, data.frame(rows)),
     "nullable": lambda rows: data.frame(rows).convert_dtypes(),
     "sparse dtype": lambda rows: data.frame(rows).astype(pd.SparseDtype(float)),
     "polars text": lambda rows: to_polars(rows).with_columns(pl.all().cast(pl.String)),
-    "polars decimals": lambda rows: to_polars(rows).with_columns(pl.all().cast(pl.Decimal(12, 3))),
+    "polars decimals": lambda rows: pl.DataFrame(each(as_decimal)(rows).to_dict("list")),
     "object array": lambda rows: rows.astype(object),
     "text array": lambda rows: rows.astype(str),
     "bytes array": lambda rows: rows.astype("S20"),
-    "decimal array": lambda rows: each(lambda v: Decimal(str(v)))(rows).to_numpy(),
+    "decimal array": lambda rows: each(as_decimal)(rows).to_numpy(),
 }
 PLAIN = data.fit(data.X).predict_proba(data.X_TEST)
 
