@@ -57,6 +57,25 @@ def warn_of_absurd_numbers(estimator: Any, table: Table, *rows: Any) -> None:
     )
 
 
+def warn_of_changed_columns(estimator: Any, known: Table, table: Table) -> None:
+    """Warn of columns that training rows of a stream show on another scale than those before."""
+    now, before = table.ranges, known.ranges
+    if now is None or before is None or table.renewed is None or table.scaler is not None:
+        return
+    names = _names_of_numbers(estimator, table)
+    each = [
+        f"{names[i]!r} ({now.lower[i]:g} to {now.upper[i]:g}, before {before.lower[i]:g} to "
+        f"{before.upper[i]:g})"
+        for i in np.flatnonzero(table.renewed & ~before.is_constant)
+    ]
+    if each:
+        _warn(
+            f"These training rows have numbers altogether unlike those before in column "
+            f"{_few(each)}. The network takes them as they are now, and has to learn the column "
+            "anew. If the unit has changed, convert all rows, trusted ones too, to one unit."
+        )
+
+
 def warn_of_distinct_categories(estimator: Any, table: Table, X: Any) -> None:
     """Warn of columns of training rows that are categories, nearly all of which occur once."""
     if not isinstance(X, Mixed):

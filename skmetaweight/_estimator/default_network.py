@@ -91,19 +91,20 @@ def set_statistics(module: TabularMLP, rows: LabelledRows, table: Table) -> None
 def follow_ranges(module: nn.Module, rows: LabelledRows, table: Table | None) -> None:
     """Take the bounds of ranges that have widened, before a fit goes on.
 
-    A column that was constant until then has taught the network nothing: it is standardised now.
+    A column that varies or lies elsewhere only now is standardised by these rows.
     """
     if not isinstance(module, TabularMLP) or table is None or table.bounds is None:
         return
-    known = module.standardize
-    was_constant = known.lower == known.upper
+    known, renewed = module.standardize, table.renewed
     _set_bounds(known, table)
-    varies = was_constant & (known.lower < known.upper)
-    if varies.any():
+    if renewed is None:
+        return
+    renewed = np.flatnonzero(renewed if table.observed is None else renewed[table.observed])
+    if len(renewed):
         fresh = copy.deepcopy(known)
         _standardize(fresh, rows, table)
-        known.mean.copy_(torch.where(varies, fresh.mean, known.mean))
-        known.scale.copy_(torch.where(varies, fresh.scale, known.scale))
+        known.mean[renewed] = fresh.mean[renewed]
+        known.scale[renewed] = fresh.scale[renewed]
 
 
 def _set_bounds(standardize: Standardize, table: Table) -> None:

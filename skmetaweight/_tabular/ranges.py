@@ -23,6 +23,14 @@ ROWS_LOOKED_AT = 10_000
 """Rows whose spread stands for that of all."""
 
 
+ENOUGH_FAR, ENOUGH_NEAR = 10, 100
+"""Numbers of a column, its middle aside, that tell that it has changed altogether if most of them
+are absurd, or if all lie closer together than a number need lie to the middle to be absurd.
+
+More are needed of the latter: fifteen numbers may well come from one of two clusters.
+"""
+
+
 class Extremes(NamedTuple):
     """Smallest and largest number of each column; NaN for a column without any."""
 
@@ -75,21 +83,39 @@ class Ranges(NamedTuple):
         X.data = np.clip(X.data, lower[X.indices], upper[X.indices])
         return X
 
-    def widened(self, X: Any) -> Ranges:
-        """Return ranges that hold these training rows too.
+    def widened(self, X: Any) -> tuple[Ranges, NDArray[np.bool_]]:
+        """Return ranges that hold these training rows too, and which columns are learned anew.
 
-        A column that was constant so far is learned anew; the middle and the spread of the others
-        stay, and with them what is absurd.
+        Those are columns that were constant so far, or have changed altogether; the middle and the
+        spread of the others stay, and with them what is absurd.
         """
         low, high = _usual_extremes(X, self)
         lower = np.fmin(self.lower, low - self.spread)
         upper = np.fmax(self.upper, high + self.spread)
         known = Ranges(self.middle, self.spread, lower, upper)
-        if not self.is_constant.any():
-            return known
+        renewed = self._has_changed(X)
+        if not (self.is_constant | renewed).any():
+            return known, renewed
         new = fit_ranges(X)
-        renewed = self.is_constant & ~new.is_constant
-        return Ranges(*(np.where(renewed, *pair) for pair in zip(new, known, strict=True)))
+        renewed |= self.is_constant & ~new.is_constant
+        pairs = zip(new, known, strict=True)
+        return Ranges(*(np.where(renewed, *pair) for pair in pairs)), renewed
+
+    def _has_changed(self, X: Any) -> NDArray[np.bool_]:
+        low, high = (extreme.astype(np.float64) for extreme in extremes_of(X))
+        with np.errstate(over="ignore"):
+            is_near = (low < high) & (FAR * (high - low) < self.spread)
+        changed = np.zeros(len(self.middle), dtype=bool)
+        for i in np.flatnonzero(is_near | self.is_absurd(low) | self.is_absurd(high)):
+            column = X[:, [i]]
+            numbers = np.asarray(column.toarray() if issparse(column) else column, dtype=np.float64)
+            middle = np.nanmedian(numbers) if is_near[i] else self.middle[i]
+            others = numbers[(numbers != middle) & ~np.isnan(numbers)]
+            if is_near[i]:
+                changed[i] = len(others) >= ENOUGH_NEAR
+            elif len(others) >= ENOUGH_FAR:
+                changed[i] = self.take(np.array([i])).is_absurd(others[:, None]).mean() > 0.5
+        return changed
 
 
 def fit_ranges(X: Any) -> Ranges:

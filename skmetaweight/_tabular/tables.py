@@ -38,6 +38,8 @@ class Table:
         Of all columns of numbers; None before training rows were seen.
     units : Units
         Of these columns.
+    renewed : ndarray of bool, optional
+        Those of them that the latest training rows have changed altogether.
     observed : ndarray of int, optional
         Those of the number columns that hold any number in the training rows.
     imputer : SimpleImputer, optional
@@ -52,6 +54,7 @@ class Table:
     categorical: tuple[int, ...] = ()
     ranges: Ranges | None = None
     units: Units = NO_UNITS
+    renewed: NDArray[np.bool_] | None = None
     observed: NDArray[np.intp] | None = None
     imputer: Any = None
     scaler: Any = None
@@ -87,7 +90,12 @@ class Table:
         """Return a table whose ranges hold these training rows too."""
         if self.ranges is None:
             return self
-        return replace(self, ranges=self.ranges.widened(X.numbers if isinstance(X, Mixed) else X))
+        numbers = X.numbers if isinstance(X, Mixed) else X
+        ranges, renewed = self.ranges.widened(numbers)
+        units = self.units
+        if renewed.any():
+            units = units.renewed(fit_units(numbers, ranges), renewed)
+        return replace(self, ranges=ranges, units=units, renewed=renewed)
 
     @property
     def bounds(self) -> Ranges | None:

@@ -51,6 +51,12 @@ class Units(NamedTuple):
         spread[self.columns] /= self.unit
         return Ranges(middle, spread, lower, upper)
 
+    def renewed(self, fresh: Units, is_renewed: NDArray[np.bool_]) -> Units:
+        """Return units of which those of some columns are fresh."""
+        kept, taken = ~is_renewed[self.columns], is_renewed[fresh.columns]
+        pairs = zip(self, fresh, strict=True)
+        return Units(*(np.r_[known[kept], new[taken]] for known, new in pairs))
+
 
 NO_UNITS = Units(np.empty(0, dtype=np.intp), np.empty(0), np.empty(0))
 """Casts numbers as they are."""

@@ -84,6 +84,17 @@ def test_ordinary_numbers_are_never_absurd(kind: str, n: int) -> None:
     assert not ranges.is_absurd(new).any()
 
 
+@pytest.mark.parametrize("kind", ORDINARY)
+@pytest.mark.parametrize("n", [1, 15, 100])
+def test_ordinary_batches_change_no_column(kind: str, n: int) -> None:
+    rng = np.random.default_rng(0)
+    ranges = fit_ranges(ORDINARY[kind](rng, 300).astype(np.float32))
+    for _ in range(20):
+        was_constant = ranges.is_constant
+        ranges, renewed = ranges.widened(ORDINARY[kind](rng, n).astype(np.float32))
+        assert not (renewed & ~was_constant).any()
+
+
 @pytest.mark.parametrize("density", [0.02, 0.3])
 def test_sparse_ranges_are_those_of_dense_rows_around_zero(density: float) -> None:
     rng = np.random.default_rng(0)
@@ -181,6 +192,43 @@ def test_bounds_follow_rows_that_drift() -> None:
     assert (clf.net_.module_.standardize.upper > upper + 15).all()
     expected = torch.tensor(clf._table.bounds.upper).float()
     assert torch.equal(clf.net_.module_.standardize.upper, expected)
+
+
+CHANGES = {
+    "place": lambda rows: rows + 5000,
+    "far place": lambda rows: rows + 1.7e9,
+    "larger unit": lambda rows: rows * 1000,
+    "smaller unit": lambda rows: rows / 1000,
+}
+
+
+@pytest.mark.parametrize("container", [np.asarray, data.frame])
+@pytest.mark.parametrize("kind", CHANGES)
+def test_a_column_that_changes_altogether_is_learned_anew(kind: str, container: Any) -> None:
+    clf, change = data.make(lr=0.01), lambda rows: container(CHANGES[kind](rows))
+    for _ in range(6):
+        clf.partial_fit(container(data.X), data.Y, meta_mask=data.MASK)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        for _ in range(10):
+            clf.partial_fit(change(data.X), data.Y, meta_mask=data.MASK)
+    assert len(seen) == 1
+    assert "altogether unlike those before in column" in str(seen[0].message)
+    assert seen[0].filename == __file__
+    assert data.accuracy(clf, change(data.X_TEST)) > 0.95
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+def test_a_stream_that_begins_with_wild_rows(container: Any) -> None:
+    first = with_cells(data.X[60:64], [0, 1, 3], range(6), 1.0) * [[-1e6], [1e9], [1], [3e7]]
+    meta = {"X_meta": container(data.X[:60]), "y_meta": data.Y[:60]}
+    clf = data.make(lr=0.01, random_state=0)
+    clf.partial_fit(container(first), data.Y[60:64], **meta, classes=[0, 1, 2])
+    with pytest.warns(UserWarning, match="altogether unlike those before"):
+        clf.partial_fit(container(data.X), data.Y, **meta)
+    for _ in range(10):
+        clf.partial_fit(container(data.X), data.Y, **meta)
+    assert data.accuracy(clf, container(data.X_TEST)) > 0.95
 
 
 def test_quantiles_need_no_warning() -> None:
