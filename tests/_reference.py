@@ -60,6 +60,8 @@ class Reference:
         meta_share=0.0,
         meta_class_weight=None,
         meta_robustness=0.0,
+        learned_loss=0.0,
+        taught=None,
         n_classes=3,
     ):
         self.network = network
@@ -67,6 +69,8 @@ class Reference:
         self.meta_share = meta_share
         self.meta_class_weight = meta_class_weight
         self.meta_robustness = meta_robustness
+        self.learned_loss = learned_loss
+        self.taught = taught
         self.n_classes = n_classes
 
     def forward(self, module, params, batch, meta_batch):
@@ -76,6 +80,7 @@ class Reference:
         logits = outputs(module, params, stacked(batch.X, meta_batch.X))
         losses = cross_entropy(logits, torch.cat([batch.y, meta_batch.y]))
         n = len(batch.y)
+        self.left = self.left_to_learn(losses[n:], meta_batch)
         return losses[:n], self.meta_mean(losses[n:], meta_batch)
 
     def meta_mean(self, losses, meta_batch):
@@ -84,6 +89,19 @@ class Reference:
         if self.meta_class_weight is not None:
             losses = losses * self.meta_class_weight[meta_batch.y]
         return losses.sum() / len(losses)
+
+    def left_to_learn(self, losses, meta_batch):
+        """What trusted rows have in the training loss; as in the meta loss if none is learned."""
+        if not self.learned_loss:
+            assert self.taught is None
+            return self.meta_mean(losses, meta_batch)
+        total = 0.0
+        for loss, label, place in zip(losses, meta_batch.y, meta_batch.index, strict=True):
+            weight = 1.0 if self.meta_class_weight is None else self.meta_class_weight[label]
+            if self.taught is not None:
+                weight = weight * self.taught[place]
+            total = total + (weight * (loss - self.learned_loss) if loss > self.learned_loss else 0)
+        return total / len(losses)
 
     def meta_loss(self, module, params, meta_batch):
         """The meta loss by a pass of its own, on a copy."""
@@ -103,7 +121,7 @@ class Reference:
         loss = self.weighted_mean(weights * losses, batch)
         if meta_loss is None:
             return loss
-        return (1 - self.meta_share) * loss + self.meta_share * meta_loss
+        return (1 - self.meta_share) * loss + self.meta_share * self.left
 
     def meta_direction(self, module, params, meta_loss, meta_batch):
         r""":math:`\nabla L_{meta}(\theta)`; of the training pass if the trusted rows were in it."""
@@ -193,15 +211,31 @@ def paper_meta_weight_net_step(
 class MemoryReference:
     r"""Running means of :math:`\tilde a_i`, with every past mean square kept."""
 
-    def __init__(self, n_rows, decay=0.9):
+    def __init__(self, n_rows, decay=0.9, n_trusted=(math.inf,) * 3):
         self.decay = decay
         self.values = [0.0] * n_rows
         self.mean_squares = []
+        self.n_trusted = n_trusted
+        self.past = []
 
     def read(self, batch):
         return torch.tensor([self.values[i] for i in batch.index], dtype=torch.float64)
 
-    def scale(self, alignments):
+    def centred(self, alignments, labels):
+        """Less a part of the class's mean, to which each batch counts nine tenths of the next."""
+        self.past.append((alignments.tolist(), labels.tolist()))
+        result = alignments.clone()
+        for i, label in enumerate(labels.tolist()):
+            total = number = 0.0
+            for age, (values, classes) in enumerate(reversed(self.past)):
+                of_class = [v for v, c in zip(values, classes, strict=True) if c == label]
+                total += 0.9**age * sum(of_class)
+                number += 0.9**age * len(of_class)
+            result[i] -= 4 / (4 + self.n_trusted[label]) * total / number
+        return result
+
+    def scale(self, alignments, labels):
+        alignments = self.centred(alignments, labels)
         self.mean_squares.append(float((alignments**2).mean()))
         ages = range(len(self.mean_squares) - 1, -1, -1)
         total = sum(0.99**age * square for age, square in zip(ages, self.mean_squares, strict=True))
@@ -216,9 +250,9 @@ class MemoryReference:
 class MemoryMetaWeightNetReference(Reference):
     """MW-Net with memory: no lookahead, mean-one weights of losses and remembered alignments."""
 
-    def __init__(self, *args, n_rows, prior=0.2, class_aware=False, **options):
+    def __init__(self, *args, n_rows, n_trusted, prior=0.2, class_aware=False, **options):
         super().__init__(*args, **options)
-        self.memory = MemoryReference(n_rows)
+        self.memory = MemoryReference(n_rows, n_trusted=n_trusted)
         self.prior = prior
         self.class_aware = class_aware
 
@@ -233,7 +267,7 @@ class MemoryMetaWeightNetReference(Reference):
         weights = self.mean_one(raw, batch)
         if update:
             direction = self.meta_direction(module, params, meta_loss, meta_batch)
-            scaled = self.memory.scale(per_sample_alignments(losses, params, direction))
+            scaled = self.memory.scale(per_sample_alignments(losses, params, direction), batch.y)
             objective = -self.weighted_mean(scaled * weights, batch)
             objective = objective + self.prior * self.weighted_mean((raw - 1) ** 2, batch)
             self.optimizer.zero_grad()
@@ -257,9 +291,9 @@ class LearningToReweightReference(Reference):
 
 
 class MemoryLearningToReweightReference(Reference):
-    def __init__(self, *args, n_rows, sharpness=12.0, bias=1.0, **options):
+    def __init__(self, *args, n_rows, n_trusted, sharpness=12.0, bias=1.0, **options):
         super().__init__(*args, **options)
-        self.memory = MemoryReference(n_rows)
+        self.memory = MemoryReference(n_rows, n_trusted=n_trusted)
         self.sharpness = sharpness
         self.bias = bias
 
@@ -270,7 +304,7 @@ class MemoryLearningToReweightReference(Reference):
         weights = self.mean_one(gates, batch)
         if update:
             direction = self.meta_direction(module, params, meta_loss, meta_batch)
-            scaled = self.memory.scale(per_sample_alignments(losses, params, direction))
+            scaled = self.memory.scale(per_sample_alignments(losses, params, direction), batch.y)
             self.memory.remember(batch, scaled)
         self.training_loss(losses, meta_loss, weights, batch).backward()
         return weights

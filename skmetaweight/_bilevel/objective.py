@@ -96,14 +96,11 @@ class Stage:
     share : float
         What trusted rows carry of the training loss now: the meta share, or nothing as long as
         they are withheld.
-    progress : float
-        :math:`t`, in (0, 1]: how far the bound of their losses has grown there.
     generators : tuple of Generator or None
         What the module draws random numbers from; None for torch's own.
     """
 
     share: float
-    progress: float = 1.0
     generators: Generators | None = None
 
 
@@ -114,12 +111,15 @@ class Objective:
     The training loss of a batch is
 
     .. math:: (1-\lambda)\,\tfrac1n \sum_i s_i w_i \ell_i
-              + \lambda\,\tfrac1m \sum_j c_j \frac{1 - e^{-qt\ell_j}}{qt}
+              + \lambda\,\tfrac1m \sum_j c_j h_j \max(\ell_j - b, 0)
 
     with :math:`s_i` the weights of rows (user and class), :math:`\lambda` the meta share,
-    :math:`c_j` the weights of the classes of trusted rows and :math:`t` how far training has come.
-    The meta loss is the second sum at :math:`t = 1`. While trusted rows are withheld,
-    :math:`\lambda = 0`, though they take part in the pass.
+    :math:`c_j` the weights of the classes of trusted rows and :math:`h_j` what each of them counts
+    beside: one that is learned, :math:`\ell_j < b`, pushes no more. The meta loss is
+
+    .. math:: L_{meta} = \tfrac1m \sum_j c_j \frac{1 - e^{-q\ell_j}}{q}.
+
+    While trusted rows are withheld, :math:`\lambda = 0`, though they take part in the pass.
 
     Parameters
     ----------
@@ -132,8 +132,13 @@ class Objective:
     meta_robustness : float, default=0.0
         :math:`q` of the bounded losses :math:`(1 - e^{-q\ell})/q` that meta rows have instead of
         :math:`\ell`, as in generalized cross-entropy [1]_; 0 for :math:`\ell` itself.
+    learned_loss : float, default=0.0
+        Loss :math:`b` below which a trusted row is learned; 0 for rows that take part in the
+        training loss as in the meta loss, bounded.
+    taught : Tensor of shape (n_meta,), optional
+        :math:`h_j` of each trusted row, by its place in the meta set; None for ones.
     stage : Stage, optional
-        None for the last one: the meta share, and :math:`t = 1`.
+        None for the last one: the meta share.
     head : Linear, optional
         The last layer; what goes in and out of it is then kept.
     autocast_dtype : torch.dtype, optional
@@ -149,6 +154,8 @@ class Objective:
     meta_share: float = 0.0
     meta_class_weight: Tensor | None = None
     meta_robustness: float = 0.0
+    learned_loss: float = 0.0
+    taught: Tensor | None = None
     stage: Stage | None = None
     head: nn.Linear | None = None
     autocast_dtype: torch.dtype | None = None
@@ -160,12 +167,15 @@ class Objective:
             losses = losses * self.meta_class_weight[y]
         return losses.mean()
 
-    def bounded(self, losses: Tensor, progress: float = 1.0) -> Tensor:
-        r"""Return :math:`(1 - e^{-qt\ell}) / (qt)`; the losses themselves if they are unbounded."""
-        if not self.meta_robustness:
-            return losses
-        q = self.meta_robustness * progress
-        return -torch.expm1(-q * losses) / q
+    def bounded(self, losses: Tensor) -> Tensor:
+        r"""Return :math:`(1 - e^{-q\ell}) / q`; the losses themselves if they are unbounded."""
+        q = self.meta_robustness
+        return -torch.expm1(-q * losses) / q if q else losses
+
+    def left_to_learn(self, losses: Tensor) -> Tensor:
+        r"""Return :math:`\max(\ell - b, 0)`, what trusted rows have in the training loss."""
+        b = self.learned_loss
+        return (losses - b).clamp(min=0) if b else self.bounded(losses)
 
     def weighted_loss(self, forward: TrainingPass, weights: Tensor) -> Tensor:
         return sample_mean(weights * forward.losses, forward.rows[0].sample_weight)
@@ -191,10 +201,11 @@ class Objective:
         n, losses = forward.rows[0].n_rows, forward.all_losses
         counts = self.counts(forward.rows[0], weights)
         if forward.meta_loss is not None:
-            stage = self._now
-            counts = torch.cat([counts, stage.share * self._meta_counts(forward)])
-            if self.meta_robustness:
-                losses = torch.cat([losses[:n], self.bounded(losses[n:], stage.progress)])
+            meta_counts = self._now.share * self._meta_counts(forward)
+            if self.taught is not None:
+                meta_counts = meta_counts * self.taught[forward.rows[-1].index]
+            counts = torch.cat([counts, meta_counts])
+            losses = torch.cat([losses[:n], self.left_to_learn(losses[n:])])
         return counts @ losses
 
     @property

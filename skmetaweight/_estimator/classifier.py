@@ -54,7 +54,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         Used only when ``fit`` gets no trusted rows: the share or number of rows of X that are
         split off in their place.
     meta_share : float, default=0.2
-        Share of the training loss that the meta rows carry, in [0, 1). 0 as published.
+        Share of the training loss that the meta rows carry, in [0, 1). 0 as published. A trusted
+        row takes part until its label is more likely than not, by the loss of log-likelihoods.
     meta_batch_size : int or None, default=None
         Trusted rows per batch; None for 32 with a meta share, and for as many as there are
         training rows without.
@@ -63,11 +64,10 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         weights, and in the meta loss. "balanced" gives the classes of each loss equal shares.
     robust_meta_loss : bool or "auto", default="auto"
         Whether a loss :math:`\ell` of a meta row becomes :math:`(1 - e^{-q\ell}) / q`, bounded as
-        generalized cross-entropy [4]_: :math:`q = 1 / (2 \log K)`, to which it grows over the
-        epochs in the training loss, or 0.7 if ``fit`` gets no trusted rows. Rows on the wrong side
-        of an overlap, and wrong labels, then lead the others less. "auto" does so with a
-        ``meta_share``, or when ``fit`` gets no trusted rows, unless a class is over twenty times
-        as frequent as another: rare classes have large losses too.
+        generalized cross-entropy [4]_: :math:`q = 1 / (2 \log K)`, or 0.7 if ``fit`` gets no
+        trusted rows. Rows on the wrong side of an overlap, and wrong labels, then lead the others
+        less. "auto" does so with a ``meta_share``, or when ``fit`` gets no trusted rows, unless a
+        class is over twenty times as frequent as another: rare classes have large losses too.
     confirm_weights : bool or "auto", default="auto"
         Whether weights count only as far as trusted rows confirm that labels are wrong. These are
         then withheld from the training loss for up to a fifth of the epochs. If their losses or
@@ -77,6 +77,11 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         a memory. "auto" does so where all of it is given, and a ``meta_share``, with fewer than 500
         trusted rows, unless a class is over twenty times as frequent as another: weights have rare
         classes to serve as well then. See the user guide.
+    temperature : float or "auto", default="auto"
+        What logits are divided by before they become probabilities, or probabilities' logarithms
+        likewise [5]_. "auto" fits it at the end of training to trusted rows: to all of them without
+        a ``meta_share``, else to a fifth of them, drawn at random, that is kept out of the training
+        loss. It is 1 if there are none, or with a ``predict_nonlinearity`` of one's own.
     early_stopping : bool, default=True
         Whether the epoch with the lowest meta loss is kept. All epochs are run; add skorch's
         ``EarlyStopping(monitor="meta_loss")`` to the callbacks to stop before.
@@ -151,6 +156,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         Epochs run in all.
     best_epoch_ : int
         The epoch, from 1, whose parameters were kept.
+    temperature_ : float
+        Above one if the network was too sure of its predictions.
 
     References
     ----------
@@ -161,6 +168,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
     .. [3] Ren et al. Learning to Reweight Examples for Robust Deep Learning. ICML, 2018.
     .. [4] Zhang and Sabuncu. Generalized Cross Entropy Loss for Training Deep Neural Networks with
        Noisy Labels. NeurIPS, 2018.
+    .. [5] Guo et al. On Calibration of Modern Neural Networks. ICML, 2017.
 
     Examples
     --------
@@ -188,6 +196,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
     history_: Any
     n_iter_: int
     best_epoch_: int
+    temperature_: float
     _weighting_function: WeightingFunction | str
 
     # Nobody else takes these, so that routing needs no request; sample_weight needs one, as always.
@@ -206,6 +215,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "robust_meta_loss": ["boolean", StrOptions({"auto"})],
         "confirm_weights": ["boolean", StrOptions({"auto"})],
+        "temperature": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "early_stopping": ["boolean"],
         "criterion": "no_validation",
         "optimizer": [callable],
@@ -239,6 +249,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         class_weight: dict[Any, float] | str | None = None,
         robust_meta_loss: bool | str = "auto",
         confirm_weights: bool | str = "auto",
+        temperature: float | str = "auto",
         early_stopping: bool = True,
         criterion: Any = torch.nn.CrossEntropyLoss,
         optimizer: Any = torch.optim.AdamW,
@@ -265,6 +276,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         self.class_weight = class_weight
         self.robust_meta_loss = robust_meta_loss
         self.confirm_weights = confirm_weights
+        self.temperature = temperature
         self.early_stopping = early_stopping
         self.criterion = criterion
         self.optimizer = optimizer

@@ -93,9 +93,18 @@ def _training_options(
     return {
         "meta_class_weight": meta_class_weight(estimator.class_weight, data.classes, data.meta),
         "meta_robustness": _meta_robustness(estimator, data),
-        "bound_grows": data.meta_is_trusted,
+        "meta_is_trusted": data.meta_is_trusted,
+        "temperature": _temperature(estimator, data),
         "confirm": not resume and _confirms(estimator, data, net.reweighter_, n_epochs),
     }
+
+
+def _temperature(estimator: Any, data: FitData) -> float | None:
+    """Return the temperature that is given; None if trusted rows are to tell it."""
+    if estimator.temperature != "auto":
+        return float(estimator.temperature)
+    is_usual = getattr(estimator, "predict_nonlinearity", "auto") == "auto"
+    return None if data.meta_is_trusted and is_usual else 1.0
 
 
 def _meta_robustness(estimator: Any, data: FitData) -> float:
@@ -137,6 +146,7 @@ def _keep_results(estimator: Any, net: ReweightedNet, data: FitData, rows: Rows)
     estimator.net_ = net
     estimator.history_ = net.history
     estimator.n_iter_ = net.n_epochs_
+    estimator.temperature_ = net.temperature_
     estimator.best_epoch_ = net.best_epoch_
     estimator.noise_evidence_ = net.noise_evidence_
     estimator.weight_strength_ = reweighter.strength_

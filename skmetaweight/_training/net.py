@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 from skorch.callbacks import Callback, EarlyStopping, EpochTimer, LRScheduler, PrintLog
-from torch import Tensor
+from torch import Tensor, nn
 
 from skmetaweight._bilevel.last_layer import find_head
 from skmetaweight._bilevel.objective import Batch, Objective, Stage
@@ -20,6 +20,7 @@ from skmetaweight._data.batches import Rows, as_batch
 from skmetaweight._data.meta_set import MetaBatches
 from skmetaweight._training.best_epoch import BestEpoch
 from skmetaweight._training.building import refuse_lone_row
+from skmetaweight._training.calibration import fit_temperature, kept_out
 from skmetaweight._training.confirmation import Confirmation, strength_of
 from skmetaweight._training.epoch import EpochLog
 from skmetaweight._training.epoch_bar import EpochBar
@@ -33,8 +34,8 @@ from skmetaweight.reweighting._weighting import WeightingFunction
 KEPT_EPOCHS = 100
 """Epochs of earlier trainings of which a training that goes on keeps a record."""
 
-SMALLEST_PROGRESS = 1e-6
-"""Stands for none, by which a bounded loss cannot be divided."""
+LEARNED = math.log(2)
+"""Loss below which a trusted row is learned: its label is more likely than not."""
 
 
 class ReweightedNet(RecordedNet):
@@ -130,18 +131,22 @@ class ReweightedNet(RecordedNet):
         tasks: FitTasks,
         *,
         confirm: bool,
+        temperature: float | None,
         **objective: Any,
     ) -> ReweightedNet:
-        """Train for some epochs; then put back the epoch that is kept.
+        """Train for some epochs; then put back the epoch that is kept, and calibrate it.
 
-        Trusted rows are withheld from the training loss at first if they are to confirm weights.
-        Further keywords say what the losses are.
+        Trusted rows are withheld from the training loss at first if they are to confirm weights,
+        and some of them always if they are to tell the temperature. Further keywords say what the
+        losses are.
         """
         del self.history[:-KEPT_EPOCHS], self.snapshots_[:-KEPT_EPOCHS]
         self.generator_ = torch.Generator().manual_seed(self.seed + self.n_batches_)
-        self._make_objective(rows, share=0.0 if confirm else self.meta_share, **objective)
-        self.reweighter_.bind(self.objective_, len(rows))
         self.meta_rows_ = meta_rows
+        untaught = kept_out(0 if temperature else len(meta_rows), self.seed)
+        self._make_objective(rows, 0.0 if confirm else self.meta_share, untaught, **objective)
+        n_trusted = torch.bincount(meta_rows.y, minlength=self.reweighter_.n_classes_)
+        self.reweighter_.bind(self.objective_, len(rows), n_trusted)
         self.meta_batches_ = MetaBatches(meta_rows, self.meta_batch_size, self.generator_)
         self.confirmation_ = (
             Confirmation(rows, meta_rows, epochs, self.generator_) if confirm else None
@@ -163,6 +168,7 @@ class ReweightedNet(RecordedNet):
             raise
         self.best_epoch_ = self.best_.epoch
         self.best_.put_back(self.module_, self.reweighter_)
+        self.temperature_ = temperature or self._calibrated(untaught)
         self.notify("on_train_end", X=rows, y=rows.y)
         self.schedule_.end()
         self.module_.eval()
@@ -175,28 +181,47 @@ class ReweightedNet(RecordedNet):
     def _make_objective(
         self,
         rows: Rows,
-        *,
         share: float,
+        untaught: Tensor,
+        *,
         meta_class_weight: NDArray[Any] | None,
         meta_robustness: float,
-        bound_grows: bool,
+        meta_is_trusted: bool,
     ) -> None:
         """Set the losses of both levels, and the stage that the epochs move on."""
         head = find_head(
             self.module_.eval(), rows.take(torch.arange(min(2, len(rows)), device=rows.device)).X
         )
         weight = None if meta_class_weight is None else self.parameter.new_tensor(meta_class_weight)
-        progress = SMALLEST_PROGRESS if bound_grows else 1.0
-        self.stage_ = Stage(share, progress, self._drawn_from())
+        self.stage_ = Stage(share, self._drawn_from())
         self.objective_ = Objective(
             self.losses_,
             self.meta_share,
             weight,
             meta_robustness,
+            LEARNED if meta_is_trusted and self._has_log_loss else 0.0,
+            self._taught(untaught) if len(untaught) else None,
             self.stage_,
             head,
             self.autocast_dtype,
         )
+
+    @property
+    def _has_log_loss(self) -> bool:
+        return isinstance(self.criterion_, nn.CrossEntropyLoss | nn.NLLLoss)
+
+    def _taught(self, untaught: Tensor) -> Tensor:
+        """Return what each trusted row counts in the training loss, one on average."""
+        taught = self.parameter.new_ones(len(self.meta_rows_))
+        taught[untaught] = 0
+        return taught / taught.mean()
+
+    def _calibrated(self, untaught: Tensor) -> float:
+        """Return the temperature by the trusted rows that were not taught: all without a share."""
+        self.temperature_ = 1.0
+        judges = untaught if self.meta_share else slice(None)
+        log_probabilities = torch.from_numpy(self.log_probabilities(self.meta_rows_))
+        return fit_temperature(log_probabilities[judges], self.meta_rows_.y.cpu()[judges])
 
     def _drawn_from(self) -> Generators:
         """Give dropout a generator of this training's; torch's own are others' if it suffices."""
@@ -275,7 +300,6 @@ class ReweightedNet(RecordedNet):
         super().on_epoch_begin(net, dataset_train, dataset_valid, **kwargs)
         self.n_epochs_ += 1
         self.history.record("epoch", self.n_epochs_)
-        self.stage_.progress = max(self.stage_.progress, self.schedule_.progress)
         self.schedule_.step()
         self.tasks_.begin_epoch()
 

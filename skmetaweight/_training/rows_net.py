@@ -46,7 +46,8 @@ class Judgement(NamedTuple):
 class RowsNet(NeuralNetClassifier):
     """A skorch classifier that works on :class:`Rows`, all of them validated.
 
-    While it trains, ``generator_`` draws the order of the rows.
+    While it trains, ``generator_`` draws the order of the rows. Its probabilities are those of
+    ``temperature_``, which training sets.
 
     Parameters
     ----------
@@ -61,6 +62,7 @@ class RowsNet(NeuralNetClassifier):
         self.autocast_dtype = autocast_dtype
 
     generator_: torch.Generator
+    temperature_: float = 1.0
 
     def initialize_callbacks(self) -> RowsNet:
         """Build the callbacks, or say what is wrong with them."""
@@ -146,7 +148,7 @@ class RowsNet(NeuralNetClassifier):
     def evaluate(self, rows: Rows) -> Judgement:
         """Judge labelled rows in evaluation mode, in one pass over them."""
         self.module_.eval()
-        to_probabilities = self._get_predict_nonlinearity()
+        to_probabilities = self._to_probabilities()
         parts = []
         for batch in rows.chunks(EVALUATION_ROWS):
             outputs = self.outputs(batch.X)
@@ -158,15 +160,23 @@ class RowsNet(NeuralNetClassifier):
 
     def probabilities(self, rows: Rows) -> np.ndarray:
         """Return class probabilities of shape (n, n_classes), in float64."""
-        return self._predicted(rows, self._get_predict_nonlinearity())
+        return self._predicted(rows, self._to_probabilities())
 
     def log_probabilities(self, rows: Rows) -> np.ndarray:
         """Return their logarithms, finite also where a probability is zero by rounding."""
-        to_probabilities = self._get_predict_nonlinearity()
-        if isinstance(to_probabilities, nn.Softmax):
-            return self._predicted(rows, nn.LogSoftmax(dim=-1))
-        smallest = torch.finfo(torch.float64).tiny
-        return self._predicted(rows, lambda y: to_probabilities(y).clamp(min=smallest).log())
+        return self._predicted(rows, self._to_log_probabilities)
+
+    def _to_probabilities(self) -> Callable[[Tensor], Tensor]:
+        if self.temperature_ == 1:
+            return self._get_predict_nonlinearity()
+        return lambda outputs: self._to_log_probabilities(outputs).exp()
+
+    def _to_log_probabilities(self, outputs: Tensor) -> Tensor:
+        nonlinearity = self._get_predict_nonlinearity()
+        if isinstance(nonlinearity, nn.Softmax):
+            return torch.log_softmax(outputs / self.temperature_, dim=-1)
+        logs = nonlinearity(outputs).clamp(min=torch.finfo(torch.float64).tiny).log()
+        return logs if self.temperature_ == 1 else torch.log_softmax(logs / self.temperature_, -1)
 
     @torch.no_grad()
     def _predicted(self, rows: Rows, nonlinearity: Callable[[Tensor], Tensor]) -> np.ndarray:

@@ -127,17 +127,22 @@ class Reweighter(BaseEstimator, ABC):
         self.like_ = torch.empty(0, device=like.device, dtype=like.dtype)
         self.last_layer_alignments_ = LastLayerAlignments()
 
-    def bind(self, objective: Objective, n_rows: int) -> None:
+    def bind(self, objective: Objective, n_rows: int, n_trusted: Tensor | None = None) -> None:
         """Set the losses and the number of training rows of the fit that begins.
 
-        A fit that goes on with as many rows as before goes on with what was remembered of them.
+        And of trusted rows of each class; without them alignments count as they are. A fit that
+        goes on with as many rows as before goes on with what was remembered of them.
         """
         is_known = getattr(self, "n_rows_", None) == n_rows
         self.objective_ = objective
         self.n_rows_ = n_rows
+        many = self.like_.new_full((self.n_classes_,), torch.inf)
+        self.n_trusted_ = many if n_trusted is None else n_trusted.to(many)
         self.alignments_ = Alignments()
         if not is_known:
             self._forget_rows()
+        elif self.memory:
+            self.memory_.n_trusted = self.n_trusted_
         if self.alignment_layers_ == "last" and objective.head is None:
             warnings.warn(
                 "The module does not return the output of one linear layer, so gradients of all "
@@ -150,7 +155,7 @@ class Reweighter(BaseEstimator, ABC):
     def _forget_rows(self) -> None:
         """Begin anew what is remembered of single rows."""
         if self.memory:
-            self.memory_ = AlignmentMemory(self.n_rows_, self.memory, self.like_)
+            self.memory_ = AlignmentMemory(self.n_rows_, self.memory, self.n_trusted_)
 
     @property
     def compares_last_layer(self) -> bool:

@@ -138,7 +138,7 @@ class LearningToReweight(Reweighter):
             raw = self._gate(self.memory_[batch.index])
             weights = mean_one(raw, batch.sample_weight)
             if alignments is not None:
-                self.memory_.remember(batch.index, self.memory_.scale(alignments))
+                self.memory_.remember(batch.index, self.memory_.scale(alignments, batch.y))
             return self.confirmed(weights, raw.mean())
         assert alignments is not None
         positive = alignments.clamp(min=0)
@@ -161,7 +161,7 @@ class LearningToReweight(Reweighter):
                 return self._gate(self.memory_[rows.index])
             return self.weight_sums_[rows.index] / self.visits_[rows.index].clamp(min=1)
         if self.memory:
-            return self._gate(self.memory_.guess(rows.alignments()))
+            return self._gate(self.memory_.guess(rows.alignments(), rows.labels))
         return rows.alignments().clamp(min=0) / self.positive_mean_.clamp(min=tiny(self.like_))
 
     def state_dict(self) -> dict[str, Any]:

@@ -17,40 +17,59 @@ class AlignmentMemory:
 
     .. math:: A_i \leftarrow \rho A_i + (1-\rho)\,\tilde a_i, \qquad A_i = 0 \text{ at first},
 
-    where :math:`\tilde a_i` is :math:`a_i` divided by a running root mean square over batches and
-    clipped to :math:`\pm 3`, hence free of scale.
+    where :math:`\tilde a_i` is
+
+    .. math:: a_i - \frac{4}{4 + n_{y_i}} \mu_{y_i},
+
+    divided by a running root mean square over batches and clipped to :math:`\pm 3`, hence free of
+    scale. :math:`\mu_c` is a running mean over the rows labelled :math:`c`, and :math:`n_c` the
+    number of trusted ones: the fewer, the less is heeded of what speaks for, or against, all rows
+    of a class alike.
 
     Parameters
     ----------
     n_rows : int
     decay : float
         :math:`\rho`, in (0, 1).
-    like : Tensor
-        Gives device and dtype.
+    n_trusted : Tensor of shape (n_classes,)
+        Trusted rows of each class, with the device and dtype of the values.
     """
 
     clip = 3.0
     scale_decay = 0.99
+    class_decay = 0.9
+    few = 4.0
 
-    def __init__(self, n_rows: int, decay: float, like: Tensor) -> None:
+    def __init__(self, n_rows: int, decay: float, n_trusted: Tensor) -> None:
         self.decay = decay
-        self.values = like.new_zeros(n_rows)
-        self._scale = like.new_zeros(2)  # running mean of squares, and the weight it has so far
-        self._one = like.new_ones(())
+        self.n_trusted = n_trusted
+        self.values = n_trusted.new_zeros(n_rows)
+        self._scale = n_trusted.new_zeros(2)  # mean of squares, and the weight it has so far
+        self._classes = n_trusted.new_zeros(2, len(n_trusted))  # sums and numbers of rows
+        self._one = n_trusted.new_ones(())
 
     def __getitem__(self, index: Tensor) -> Tensor:
         return self.values[index]
 
-    def scale(self, alignments: Tensor) -> Tensor:
-        r"""Return :math:`\tilde a_i`, after moving the running scale."""
-        now = torch.stack([alignments.square().mean(), self._one])
+    def scale(self, alignments: Tensor, labels: Tensor) -> Tensor:
+        r"""Return :math:`\tilde a_i`, after moving the running means and scale."""
+        both = torch.stack([alignments, self._one.expand_as(alignments)])
+        now = torch.zeros_like(self._classes).index_add_(1, labels, both)
+        self._classes.lerp_(now, 1 - self.class_decay)
+        centred = self._centred(alignments, labels)
+        now = torch.stack([centred.square().mean(), self._one])
         self._scale.lerp_(now, 1 - self.scale_decay)
-        return self._scaled(alignments)
+        return self._scaled(centred)
 
-    def guess(self, alignments: Tensor) -> Tensor:
+    def guess(self, alignments: Tensor, labels: Tensor) -> Tensor:
         """Stand in for the memory of rows that have none: alignments with the memory's spread."""
         spread = self.values.std() if len(self.values) > 1 else 0.0
-        return self._scaled(alignments) * spread
+        return self._scaled(self._centred(alignments, labels)) * spread
+
+    def _centred(self, alignments: Tensor, labels: Tensor) -> Tensor:
+        sums, n_rows = self._classes
+        means = sums / n_rows.clamp(min=tiny(sums))
+        return alignments - (self.few / (self.few + self.n_trusted) * means)[labels]
 
     def _scaled(self, alignments: Tensor) -> Tensor:
         mean_square, weight = self._scale
@@ -62,8 +81,10 @@ class AlignmentMemory:
         self.values[index] = torch.lerp(scaled, self.values[index], self.decay)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"values": self.values.clone(), "scale": self._scale.clone()}
+        state = {"values": self.values, "scale": self._scale, "classes": self._classes}
+        return {name: value.clone() for name, value in state.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.values = state["values"].clone()
         self._scale = state["scale"].clone()
+        self._classes = state["classes"].clone()

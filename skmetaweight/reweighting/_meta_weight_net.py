@@ -229,7 +229,7 @@ class MetaWeightNet(FunctionBasedReweighter):
         self, inputs: Tensor, batch: Batch, alignments: Tensor, *, update: bool
     ) -> Tensor:
         r"""Weigh by the memory as it was before the batch, from which :math:`\psi` then learns."""
-        scaled = self.memory_.scale(alignments)
+        scaled = self.memory_.scale(alignments, batch.y)
         with torch.set_grad_enabled(update):
             raw = self.network_(inputs)
             weights = self.scaled(raw, batch)

@@ -35,17 +35,17 @@ def random_direction(module):
 # ------------------------------------------------------------------ the training pass
 
 
-@pytest.mark.parametrize(("robustness", "progress"), [(0, None), (0.7, None), (0.7, 0.4)])
+@pytest.mark.parametrize("robustness", [0, 0.7])
+@pytest.mark.parametrize("learned", [0, 0.9])
 @pytest.mark.parametrize(("meta_share", "share"), [(0.0, 0.0), (0.3, 0.3), (0.3, 0.0)])
-def test_training_loss_is_its_equation(meta_share, share, robustness, progress):
+def test_training_loss_is_its_equation(meta_share, share, learned, robustness):
     module, weights = make_module(), torch.rand(12, dtype=torch.float64)
     batch, meta_batch = make_batch(weighted=True), make_meta_batch()
     class_weight = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
     criterion = nn.CrossEntropyLoss(reduction="none")
-    stage = None
-    if progress is not None or share != meta_share:
-        stage = Stage(share, progress or 1.0)
-    goal = Objective(criterion, meta_share, class_weight, robustness, stage)
+    stage = Stage(share) if share != meta_share else None
+    taught = torch.rand(len(meta_batch.y), dtype=torch.float64) if learned else None
+    goal = Objective(criterion, meta_share, class_weight, robustness, learned, taught, stage)
     forward = goal.training_pass(module, batch, meta_batch)
     losses = cross_entropy(module(batch.X), batch.y)
     torch.testing.assert_close(forward.losses, losses)
@@ -58,8 +58,12 @@ def test_training_loss_is_its_equation(meta_share, share, robustness, progress):
             return (class_weight[meta_batch.y] * bounded).mean()
 
         torch.testing.assert_close(forward.meta_loss, mean_bounded(robustness))
-        so_far = robustness if progress is None else robustness * progress
-        expected = expected + share * mean_bounded(so_far)
+        left = mean_bounded(robustness)
+        if learned:
+            counts = taught[meta_batch.index] * class_weight[meta_batch.y]
+            left = (counts * torch.relu(meta_losses - learned)).mean()
+            assert 0 < (meta_losses < learned).sum() < len(meta_losses)
+        expected = expected + share * left
     found = goal.training_loss(forward, weights)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=0)
 

@@ -310,12 +310,12 @@ def as_double(X):
     return X.double() if X.is_floating_point() else X
 
 
-def ready(reweighter, module, *, n_rows=N_ROWS, **objective):
+def ready(reweighter, module, *, n_rows=N_ROWS, n_trusted=None, **objective):
     """Build a reweighter for a module, and bind it to a fit."""
     torch.manual_seed(7)
     criterion = nn.CrossEntropyLoss(reduction="none")
     reweighter.build(N_CLASSES, next(module.parameters()))
-    reweighter.bind(Objective(criterion, **objective), n_rows)
+    reweighter.bind(Objective(criterion, **objective), n_rows, n_trusted)
     return reweighter
 
 

@@ -18,6 +18,8 @@ from tests.reweighting._cases import (
 )
 
 LR = 0.3
+N_TRUSTED = (0, 3, 8)
+"""Trusted rows of each class."""
 SGD = partial(torch.optim.SGD, lr=LR, momentum=0.9)
 
 
@@ -39,7 +41,7 @@ def compare_runs(
     module = make_module(case)
     if hasattr(reweighter, "lookahead_lr"):
         reweighter.set_params(lookahead_lr=lookahead_lr)
-    ready(reweighter, module, n_rows=3 * N_ROWS, **objective)
+    ready(reweighter, module, n_rows=3 * N_ROWS, n_trusted=torch.tensor(N_TRUSTED), **objective)
     network = copy.deepcopy(getattr(reweighter, "network_", None))
     reference = make_reference(network) if network is not None else make_reference()
     slow_module = copy.deepcopy(module)

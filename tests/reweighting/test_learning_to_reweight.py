@@ -16,13 +16,14 @@ from tests.reweighting._cases import (
     make_module,
     ready,
 )
-from tests.reweighting._runs import compare_runs
+from tests.reweighting._runs import N_TRUSTED, compare_runs
 
 CLASS_WEIGHT = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
 OBJECTIVES = {"published": {}, "share": {"meta_share": 0.3}}
 OBJECTIVES["class weight"] = {"meta_class_weight": CLASS_WEIGHT}
 OBJECTIVES["both"] = {"meta_share": 0.3, "meta_class_weight": CLASS_WEIGHT}
 OBJECTIVES["robust"] = {**OBJECTIVES["both"], "meta_robustness": 0.7}
+OBJECTIVES["learned"] = {**OBJECTIVES["robust"], "learned_loss": 0.9}
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -45,7 +46,9 @@ def test_steps_with_memory(objective, interval, weighted):
     options = {"sharpness": 3.0, "bias": 0.5}
     reweighter, reference = compare_runs(
         LearningToReweight(meta_interval=interval, alignment_layers="all", **options),
-        lambda: MemoryLearningToReweightReference(n_rows=3 * N_ROWS, **options, **objective),
+        lambda: MemoryLearningToReweightReference(
+            n_rows=3 * N_ROWS, n_trusted=N_TRUSTED, **options, **objective
+        ),
         weighted=weighted,
         **objective,
     )

@@ -22,6 +22,7 @@ from tests.reweighting._cases import (
     APPROXIMATE_MODULE_CASES,
     MODULE_CASES,
     N_CLASSES,
+    N_META,
     N_ROWS,
     expected_warning,
     flat,
@@ -32,7 +33,7 @@ from tests.reweighting._cases import (
     ready,
     relative_error,
 )
-from tests.reweighting._runs import compare_runs
+from tests.reweighting._runs import N_TRUSTED, compare_runs
 
 UNIT_STEP = {"meta_lr": 1.0, "optimizer": torch.optim.SGD}
 CLASS_WEIGHT = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
@@ -46,15 +47,20 @@ SETTINGS = {
     "meta share": {"meta_share": 0.3},
     "raw with meta share": {"meta_share": 0.3, "normalize": False},
     "robust": {"meta_robustness": 0.7},
+    "learned": {"meta_share": 0.3, "learned_loss": 0.9},
     "everything": {
         "meta_share": 0.3,
+        "learned_loss": 0.9,
+        "taught": torch.tensor([1.5, 0.0, 1.5]).double()[torch.arange(N_META) % 3],
         "weighting": "class-aware",
         "weighted": True,
         "meta_class_weight": CLASS_WEIGHT,
         "meta_robustness": 0.7,
     },
 }
-OF_THE_OBJECTIVE = {"meta_share", "meta_class_weight", "meta_robustness"}
+OF_THE_OBJECTIVE = {
+    *("meta_share", "meta_class_weight", "meta_robustness", "learned_loss", "taught"),
+}
 
 
 def of_reference(setting):
@@ -245,6 +251,7 @@ def test_steps_with_memory(name, interval):
             network,
             torch.optim.Adam(network.parameters(), lr=1e-3),
             n_rows=3 * N_ROWS,
+            n_trusted=N_TRUSTED,
             **of_reference(setting),
             **objective,
         ),
