@@ -70,8 +70,9 @@ def _gains_table(cells: dict[str, pd.DataFrame], other: str, main: str) -> str:
 
 def _gain(cells: pd.DataFrame, method: str, other: str, score: Score) -> str:
     d = compare(score.gains(cells[method], cells[other]), score.tie)
-    interval = "" if pd.isna(d.low) else f" ({d.low:+.2f} … {d.high:+.2f})"
-    return f"{d.mean:+.2f}{interval} {d.wins}/{d.ties}/{d.losses}"
+    mean, low, high = (f"{value:+.{max(2, score.digits)}f}" for value in (d.mean, d.low, d.high))
+    interval = "" if pd.isna(d.low) else f" ({low} … {high})"
+    return f"{mean}{interval} {d.wins}/{d.ties}/{d.losses}"
 
 
 def _by_column(means: pd.DataFrame, score: Score) -> str:

@@ -46,8 +46,8 @@ def test_report_agrees_with_counting_by_hand(tmp_path):
     # By data set, wrong labels: 2.0, −1.0, 0.2, whose mean is 0.4; clean ones: 0.3, 2.0, 1.0.
     # Where less is better, more is lost; 0.01 of the log loss is a tie.
     for row, expected in (
-        (wrong, ["+0.40 1/1/1", "-0.40 1/1/1", "+0.00 1/2/0", "-0.40 1/1/1", "+0.00 0/3/0"]),
-        (clean, ["+1.10 2/1/0", "-1.10 0/1/2", "+0.01 1/2/0", "-1.10 0/1/2", "+0.00 0/3/0"]),
+        (wrong, ["+0.40 1/1/1", "-0.40 1/1/1", "+0.004 1/2/0", "-0.40 1/1/1", "+0.00 0/3/0"]),
+        (clean, ["+1.10 2/1/0", "-1.10 0/1/2", "+0.011 1/2/0", "-1.10 0/1/2", "+0.00 0/3/0"]),
     ):
         _, _, *found, _ = map(str.strip, row.split("|"))
         assert [re.sub(r" \(.*\)", "", text) for text in found] == expected
@@ -95,6 +95,21 @@ def test_critical_difference():
     ranks = pd.Series([1.0, 1.8, 2.4, 3.9])
     assert comparison.cliques(ranks, 1.0) == [(1.0, 1.8), (1.8, 2.4)]
     assert comparison.bootstrap_interval([1.0, 1.0]) == (1.0, 1.0)
+
+
+def test_numbers_of_trusted_rows_are_compared_in_each_score(tmp_path):
+    few = write_lines(tmp_path / "few.jsonl")
+    many = tmp_path / "many.jsonl"
+    many.write_text(few.read_text().replace('"n_meta": 100', '"n_meta": 200'))
+    report = write_report([few, many], tmp_path, ["plain"]).read_text()
+    by_size = report.split("## By number of trusted rows")[1]
+    assert "12 runs that have all sizes, of a, b, c." in by_size
+    for title, mean in (("accuracy", "65.0"), ("log loss", "1.350"), ("ROC AUC", "90.0")):
+        table = by_size.split(f"### Mean {title}\n")[1]
+        assert f"| plain | {mean} | {mean} |" in table.split("###")[0]
+    # The best comes first, also where less is better.
+    methods = re.findall(r"^\| (\S+) \| \d", by_size.split("### Mean log loss")[1], re.MULTILINE)
+    assert methods[:4] == ["method", "mw-net", "plain", "hgb"]
 
 
 def test_scores_of_an_older_benchmark_are_refused(tmp_path):

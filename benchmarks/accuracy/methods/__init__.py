@@ -101,7 +101,7 @@ METHODS: dict[str, Method] = {
     "hgb-weighted": Method(partial(with_learned_weights, estimator=HGB), 2.6, boostings=1),
     "catboost": Method(catboost, 10.0, is_slow=True),
     "realmlp": Method(partial(validated_network, name="RealMLP_TD"), 60.0, is_slow=True),
-    "tabm": Method(partial(validated_network, name="TabM_D"), 120.0, is_slow=True),
+    "tabm": Method(partial(validated_network, name="TabM_D"), 300.0, is_slow=True),
     "cleanlab-realmlp": Method(partial(cleanlab_validated, name="RealMLP_TD"), 300, is_slow=True),
     "uniform-tabm": Method(partial(with_tabm, method="uniform"), 60.0, is_slow=True),
     "mw-net-tabm": Method(with_tabm, 60.0, is_slow=True),
