@@ -88,7 +88,7 @@ METHODS: dict[str, Method] = {
     "gce-share": Method(partial(uniform_to_the_end, robust_meta_loss=False, **GCE), 2.3),
     "smoothing-share": Method(partial(uniform_to_the_end, **SMOOTHING), 2.3),
     "mw-net-published": Method(
-        partial(with_meta, method=MetaWeightNet.paper(), **PAPER_TRAINING), 60.0, is_slow=True
+        partial(with_meta, method=MetaWeightNet.paper(), **PAPER_TRAINING), 70.0, is_slow=True
     ),
     "mw-net-paper": Method(partial(in_our_training, method=MW_NET_PAPER), 6.5),
     "fmw-net-paper": Method(partial(in_our_training, method=FMW_NET_PAPER), 3.2),
@@ -100,9 +100,9 @@ METHODS: dict[str, Method] = {
     "forest-weighted": Method(partial(with_learned_weights, estimator=FOREST), 4.2),
     "hgb-weighted": Method(partial(with_learned_weights, estimator=HGB), 2.6, boostings=1),
     "catboost": Method(catboost, 10.0, is_slow=True),
-    "realmlp": Method(partial(validated_network, name="RealMLP_TD"), 60.0, is_slow=True),
+    "realmlp": Method(partial(validated_network, name="RealMLP_TD"), 70.0, is_slow=True),
     "tabm": Method(partial(validated_network, name="TabM_D"), 300.0, is_slow=True),
-    "cleanlab-realmlp": Method(partial(cleanlab_validated, name="RealMLP_TD"), 300, is_slow=True),
+    "cleanlab-realmlp": Method(partial(cleanlab_validated, name="RealMLP_TD"), 400, is_slow=True),
     "uniform-tabm": Method(partial(with_tabm, method="uniform"), 60.0, is_slow=True),
     "mw-net-tabm": Method(with_tabm, 60.0, is_slow=True),
     "untrusted-plain": Method(plain_on_noisy, 2.2),

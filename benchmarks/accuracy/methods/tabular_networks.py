@@ -15,7 +15,7 @@ from benchmarks.accuracy.tasks import Problem
 from skmetaweight.pipeline import make_meta_pipeline
 
 TABM_WIDTH = 128
-"""Instead of 512, with which a fit would take ten times as long: a quarter of an hour."""
+"""Instead of 512, with which a step takes ten times as long."""
 
 
 def pytabkit_network(name: str, seed: int) -> Any:
