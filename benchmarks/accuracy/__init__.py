@@ -2,12 +2,15 @@
 
 Read in this order:
 
-1. ``tasks``: a data set, a kind of label noise, some trusted rows, a seed;
-2. ``methods``: what is fitted, by name;
-3. ``runner``: the grid, and its fits as lines of JSON;
-4. ``comparison``: statistics over many tasks;
-5. ``report``, ``critical_difference``: Markdown and pictures of them;
-6. ``__main__``: the command line.
+1. ``data_sets``: the folder of tables;
+2. ``tasks``: a data set, a kind of label noise, some trusted rows, a seed;
+3. ``groups``: which data sets go with which kinds of noise, by name;
+4. ``methods``: what is fitted, by name;
+5. ``scores``: how probabilities are judged;
+6. ``runner``: the grid, and its fits as lines of JSON;
+7. ``comparison``: statistics over many tasks;
+8. ``report``, ``tables``, ``critical_difference``: Markdown and pictures of them;
+9. ``__main__``: the command line.
 
 ``public_data`` makes a folder of data sets for those who have none.
 """

@@ -11,8 +11,6 @@ from scipy.stats import bootstrap, friedmanchisquare, rankdata, studentized_rang
 
 RUN = ["task", "noise", "n_meta", "seed"]
 CELL = ["task", "noise", "n_meta"]
-TIE = 0.3
-"""Points within which two scores are a tie."""
 MAX_MISSING = 0.1
 """Share of the runs that a method may miss before it is left out of joint comparisons."""
 
@@ -44,7 +42,7 @@ def complete_runs(fits: pd.DataFrame) -> Complete:
 
 
 class Difference(NamedTuple):
-    """A method minus another, in points, over the same cells."""
+    """What a method gains over another, over the same cells."""
 
     mean: float
     low: float
@@ -54,16 +52,13 @@ class Difference(NamedTuple):
     losses: int
 
 
-def compare(scores: pd.Series, other: pd.Series, seed: int = 0) -> Difference:
+def compare(gains: pd.Series, tie: float, seed: int = 0) -> Difference:
     """Count wins over cells; bootstrap the mean over data sets, whose cells belong together."""
-    points = 100 * (scores - other)
-    by_task = points.groupby(level="task").mean().to_numpy()
+    by_task = gains.groupby(level="task").mean().to_numpy()
     low, high = bootstrap_interval(by_task, seed)
     # Differences are rounded before they are counted: 0.3 points are a tie.
-    wins, losses = (points.round(6) > TIE).sum(), (points.round(6) < -TIE).sum()
-    return Difference(
-        float(by_task.mean()), low, high, int(wins), int(len(points) - wins - losses), int(losses)
-    )
+    wins, losses = int((gains.round(6) > tie).sum()), int((gains.round(6) < -tie).sum())
+    return Difference(float(by_task.mean()), low, high, wins, len(gains) - wins - losses, losses)
 
 
 def bootstrap_interval(values: ArrayLike, seed: int = 0) -> tuple[float, float]:

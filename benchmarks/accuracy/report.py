@@ -7,35 +7,48 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from benchmarks.accuracy.comparison import (
     CELL,
     RUN,
-    TIE,
     Complete,
     average_ranks,
-    compare,
     complete_runs,
     critical_difference,
     friedman_p_value,
 )
 from benchmarks.accuracy.critical_difference import draw_critical_difference
+from benchmarks.accuracy.groups import noises_by_task
 from benchmarks.accuracy.runner import read_results
-from benchmarks.accuracy.tasks import IMBALANCED
+from benchmarks.accuracy.scores import SCORES
+from benchmarks.accuracy.tables import (
+    by_meta_size,
+    by_noise,
+    cell_table,
+    differences,
+    markdown,
+    means_table,
+    of_imbalanced_cells,
+)
+from benchmarks.accuracy.tasks import IMBALANCED, NOISY_TAILS
 
-SCORES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy"}
-MUCH_IMBALANCE = 3.0
-"""Ratio of the largest to the smallest class of the test rows."""
 NUMBERS = re.compile(r"\d+([.,\s]+\d+)*")
 """Numbers and lists of numbers, in which warnings of one kind differ."""
 
 
-def write_report(results: Iterable[Path], folder: Path, against: Sequence[str]) -> Path:
+def write_report(
+    results: Iterable[Path],
+    folder: Path,
+    against: Sequence[str],
+    sets: Sequence[str] | None = None,
+) -> Path:
     """Write `report.md` and its pictures to a folder, and return the path of the former."""
     records = [record for path in results for record in read_results(path)]
+    if sets:
+        kept = [noises_by_task(name) for name in sets]
+        records = [r for r in records if any(r["noise"] in n.get(r["task"], []) for n in kept)]
     if not records:
         raise SystemExit("The files have no results.")
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,24 +59,14 @@ def write_report(results: Iterable[Path], folder: Path, against: Sequence[str]) 
         if column not in fits:
             fits[column] = None
     scored = fits[fits["accuracy"].notna()]
+    missing = [name for name in SCORES if len(scored) and name not in scored]
+    if missing:
+        raise SystemExit(f"Fits of an older benchmark lack {', '.join(missing)}: run them again.")
     writer = _Writer(folder, against)
     parts = ["# Accuracy", summary(fits), *writer.sections(scored), problems(fits)]
     path = folder / "report.md"
     path.write_text("\n\n".join(part for part in parts if part) + "\n")
     return path
-
-
-def markdown(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
-
-
-def percent(value: float) -> str:
-    return "–" if pd.isna(value) else f"{100 * value:.1f}"
-
-
-def number(value: float, digits: int = 2) -> str:
-    return "–" if pd.isna(value) else f"{value:.{digits}f}"
 
 
 def summary(fits: pd.DataFrame) -> str:
@@ -85,35 +88,37 @@ class _Writer:
 
     def sections(self, scored: pd.DataFrame) -> list[str]:
         imbalanced = scored["noise"].isin(IMBALANCED)
+        tails = scored["noise"].isin(NOISY_TAILS)
         parts = []
         for title, fits, score in (
-            ("Label noise", scored[~imbalanced], "accuracy"),
+            ("Label noise", scored[~imbalanced & ~tails], "accuracy"),
             ("Imbalanced classes", scored[imbalanced], "balanced_accuracy"),
+            ("Tails with wrong labels", scored[tails], "accuracy"),
         ):
             if len(fits):
                 n_meta = _main_meta_size(fits)
                 complete = complete_runs(fits[fits["n_meta"] == n_meta])
                 parts.append(f"## {title}, {n_meta} trusted rows")
                 parts += self.comparison(complete, score, title.split()[0].lower())
-        parts.append(by_meta_size(scored[~imbalanced]))
+        parts.append(by_meta_size(scored[~imbalanced & ~tails]))
         return parts
 
-    def comparison(self, complete: Complete, score: str, name: str) -> list[str]:
-        cells = complete.cells(score)
-        parts = [_what_is_compared(complete, cells)]
-        if not len(cells):
+    def comparison(self, complete: Complete, main: str, name: str) -> list[str]:
+        cells = {score: complete.cells(score) for score in SCORES}
+        parts = [_what_is_compared(complete, cells[main])]
+        if not len(cells[main]):
             return parts
-        ranks = average_ranks(cells)
-        parts.append(means_table(complete, ranks, score))
-        parts.append(self._picture(cells, ranks, name))
+        ranks = average_ranks(cells[main])
+        parts.append(means_table(complete, ranks, main))
+        parts.append(self._picture(cells[main], ranks, name))
         parts += [
-            differences(cells, other, SCORES[score])
+            differences(cells, other, main)
             for other in self.against
-            if other in cells and cells.shape[1] > 1
+            if other in cells[main] and cells[main].shape[1] > 1
         ]
-        parts.append(by_noise(complete, score))
-        parts.append(f"### {SCORES[score].capitalize()} of each cell\n\n{cell_table(cells)}")
-        parts.append(imbalanced_cells(complete) if score == "accuracy" else "")
+        parts += [by_noise(cells[score], SCORES[score]) for score in SCORES]
+        parts += [cell_table(cells[score], SCORES[score]) for score in SCORES]
+        parts.append(of_imbalanced_cells(complete))
         return parts
 
     def _picture(self, cells: pd.DataFrame, ranks: pd.Series, name: str) -> str:
@@ -147,106 +152,6 @@ def _what_is_compared(complete: Complete, cells: pd.DataFrame) -> str:
     if complete.left_out:
         text += f" Left out, with too many runs missing: {', '.join(complete.left_out)}."
     return text
-
-
-def means_table(complete: Complete, ranks: pd.Series, score: str) -> str:
-    """One row for each method, the best first; every mean is over the same cells."""
-    means = pd.DataFrame(
-        {
-            name: complete.cells(name).mean()
-            for name in (*SCORES, "log_loss", "weight_auc", "seconds")
-        }
-    )
-    header = ["method", *SCORES.values(), "log loss", "AUC of weights", "average rank", "seconds"]
-    rows = [
-        (
-            method,
-            *(percent(row[name]) for name in SCORES),
-            number(row["log_loss"], 3),
-            number(row["weight_auc"], 3),
-            number(ranks[method]),
-            number(row["seconds"]),
-        )
-        for method, row in means.sort_values(score, ascending=False).iterrows()
-    ]
-    return markdown(header, rows)
-
-
-def differences(cells: pd.DataFrame, other: str, score: str) -> str:
-    """Compare every method with one of them, with clean labels apart."""
-    clean = cells.index.get_level_values("noise") == "none"
-    groups = {"wrong labels": cells[~clean], "clean labels": cells[clean]}
-    groups = {name: part for name, part in groups.items() if len(part)}
-    header = ["method"]
-    rows: dict[str, list[str]] = {method: [] for method in cells if method != other}
-    order: dict[str, float] = {}
-    for name, part in groups.items():
-        prefix = f"{name}: " if len(groups) > 1 else ""
-        header += [f"{prefix}points", "95% interval", "wins/ties/losses"]
-        for method, row in rows.items():
-            d = compare(part[method], part[other])
-            interval = "–" if pd.isna(d.low) else f"{d.low:+.2f} … {d.high:+.2f}"
-            row += [f"{d.mean:+.2f}", interval, f"{d.wins}/{d.ties}/{d.losses}"]
-            order.setdefault(method, d.mean)
-    best_first = sorted(rows, key=lambda method: -order[method])
-    return (
-        f"### Against {other}\n\nDifference in {score}: mean over data sets, interval by paired "
-        f"bootstrap over data sets; wins and losses over cells, by more than {TIE} points.\n\n"
-        + markdown(header, [(method, *rows[method]) for method in best_first])
-    )
-
-
-def _by_column(means: pd.DataFrame) -> str:
-    means = means.loc[means.mean(axis=1).sort_values(ascending=False).index]
-    rows = ((method, *map(percent, values)) for method, *values in means.itertuples())
-    return markdown(["method", *means.columns], rows)
-
-
-def by_noise(complete: Complete, score: str) -> str:
-    means = complete.cells(score).groupby(level="noise", sort=False).mean().T
-    if means.shape[1] < 2:
-        return ""
-    return f"### Mean {SCORES[score]} by noise\n\n{_by_column(means)}"
-
-
-def by_meta_size(scored: pd.DataFrame) -> str:
-    """Mean accuracy by number of trusted rows, of methods and runs that have all of them."""
-    sizes = sorted(scored["n_meta"].unique())
-    if len(sizes) < 2:
-        return ""
-    found = scored.groupby("method")["n_meta"].nunique()
-    methods = found.index[found == len(sizes)]
-    cells = scored[scored["method"].isin(methods)].pivot_table(
-        index=["task", "noise", "seed"], columns=["method", "n_meta"], values="accuracy"
-    )
-    cells = cells.dropna()
-    if not len(cells):
-        return "## By number of trusted rows\n\nNo run has all of them for all methods."
-    tasks = ", ".join(cells.index.unique("task"))
-    text = f"{len(cells)} runs that have all sizes, of {tasks}. Mean accuracy."
-    by_size = cells.groupby(level=["task", "noise"]).mean().mean().unstack("n_meta")
-    return f"## By number of trusted rows\n\n{text}\n\n{_by_column(by_size)}"
-
-
-def cell_table(cells: pd.DataFrame) -> str:
-    """One row for each cell; the best score is bold."""
-    rows = []
-    for index, scores in cells.iterrows():
-        best = scores.max()
-        texts = [f"**{percent(s)}**" if s == best else percent(s) for s in scores]
-        rows.append((" ".join(map(str, index[:2])), *texts))
-    return markdown(["cell", *cells.columns], rows)
-
-
-def imbalanced_cells(complete: Complete) -> str:
-    imbalance = complete.fits.groupby(CELL)["imbalance"].mean()
-    cells = complete.cells("balanced_accuracy")
-    cells = cells[imbalance.reindex(cells.index).to_numpy() > MUCH_IMBALANCE]
-    if not len(cells):
-        return ""
-    text = "### Balanced accuracy of imbalanced data sets"
-    means = ("mean", *(f"**{percent(value)}**" for value in cells.mean()))
-    return f"{text}\n\n{cell_table(cells)}\n| " + " | ".join(means) + " |"
 
 
 def problems(fits: pd.DataFrame) -> str:

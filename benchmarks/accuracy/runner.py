@@ -16,26 +16,18 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from benchmarks.accuracy.groups import Noises, max_rows_of
 from benchmarks.accuracy.methods import METHODS
 from benchmarks.accuracy.methods.method import Fitted
-from benchmarks.accuracy.tasks import (
-    InfeasibleError,
-    Problem,
-    Setting,
-    expected_size,
-    max_rows_of,
-    noises_of,
-    prepare,
-)
+from benchmarks.accuracy.scores import score_probabilities
+from benchmarks.accuracy.tasks import InfeasibleError, Problem, Setting, expected_size, prepare
 from skmetaweight import __version__
 
 KEY = ("task", "noise", "n_meta", "seed", "max_rows", "method")
-SMALLEST_PROBABILITY = 1e-6
-"""Keeps a single confident mistake from deciding the mean log loss."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +61,7 @@ BY_META_SIZE = Block(
         "l2rw",
     ),
 )
+GROUP = Block(None, n_metas=(100,), seeds=(0,), methods=None)
 QUICK = Block(("uniform", "real"), n_metas=(100,), seeds=(0,), methods=None)
 QUICK_TASKS = ("phoneme", "satimage", "music_genre")
 QUICK_ROWS = 600
@@ -88,15 +81,15 @@ class Fit:
         return METHODS[self.method].expected_seconds(*expected_size(self.setting))
 
 
-def plan(blocks: Iterable[Block], tasks: Iterable[str], max_rows: int | None = None) -> list[Fit]:
+def plan(blocks: Iterable[Block], noises: Noises, max_rows: int | None = None) -> list[Fit]:
     """List the fits of all blocks, each once; those of a setting follow one another."""
     fits: dict[Fit, None] = {}
-    for task, block in product(tasks, blocks):
-        noises = [n for n in noises_of(task) if block.noises is None or n in block.noises]
-        for noise, n_meta, seed in product(noises, block.n_metas, block.seeds):
+    for task, block in product(noises, blocks):
+        kept = [n for n in noises[task] if block.noises is None or n in block.noises]
+        for noise, n_meta, seed in product(kept, block.n_metas, block.seeds):
             setting = Setting(task, noise, n_meta, seed, max_rows or max_rows_of(task))
-            all_methods = [name for name, method in METHODS.items() if method.applies_to(noise)]
-            fits |= dict.fromkeys(Fit(setting, name) for name in block.methods or all_methods)
+            by_default = [name for name, method in METHODS.items() if method.is_default_for(noise)]
+            fits |= dict.fromkeys(Fit(setting, name) for name in block.methods or by_default)
     return list(fits)
 
 
@@ -186,14 +179,8 @@ def score(fitted: Fitted, problem: Problem) -> dict[str, float | None]:
     """Score on the test rows, whose labels nothing else has seen."""
     probabilities = np.zeros((len(problem.y_test), problem.n_classes))
     probabilities[:, fitted.classifier.classes_] = fitted.classifier.predict_proba(problem.X_test)
-    y, predicted = problem.y_test, probabilities.argmax(axis=1)
-    of_truth = probabilities[np.arange(len(y)), y].clip(SMALLEST_PROBABILITY, 1)
-    return {
-        "accuracy": float((predicted == y).mean()),
-        "balanced_accuracy": float(balanced_accuracy_score(y, predicted)),
-        "log_loss": float(-np.log(of_truth).mean()),
-        "weight_auc": _weight_auc(fitted.weights, problem.is_right),
-    }
+    scores = score_probabilities(probabilities, problem.y_test)
+    return scores | {"weight_auc": _weight_auc(fitted.weights, problem.is_right)}
 
 
 def _weight_auc(weights: NDArray | None, is_right: NDArray[np.bool_] | None) -> float | None:

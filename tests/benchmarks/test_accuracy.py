@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from sklearn.datasets import make_blobs
 
-from benchmarks.accuracy import runner, tasks
+from benchmarks.accuracy import groups, runner, tasks
 from benchmarks.accuracy.__main__ import main
 from benchmarks.accuracy.methods import METHODS
 from benchmarks.accuracy.methods.imbalance import PriorAdjusted
 from benchmarks.accuracy.methods.method import Method
 from benchmarks.accuracy.report import write_report
+from benchmarks.accuracy.scores import SCORES
 
 
 def save(folder, name, X, y, **arrays):
@@ -77,6 +78,7 @@ def test_runs_resumes_and_reports(data_folder, tmp_path, monkeypatch, capsys):
     for record in records:
         assert 0 <= record["accuracy"] <= 1
         assert record["log_loss"] > 0
+        assert all(np.isfinite(record[name]) for name in SCORES)
         assert (record["weight_auc"] is not None) == (record["method"] == "mw-net")
 
     # A torn line is a fit that was not done; the others are not repeated.
@@ -184,18 +186,71 @@ def test_probabilities_are_divided_by_the_power_that_serves_the_trusted_rows():
 
 
 def test_naturally_imbalanced_tasks_keep_their_labels(data_folder, monkeypatch):
-    assert "natural-imbalance" not in tasks.noises_of("gaps")
-    monkeypatch.setattr(tasks, "NATURALLY_IMBALANCED", ("gaps",))
-    assert "natural-imbalance" in tasks.noises_of("gaps")
+    assert "natural-imbalance" not in groups.noises_of("gaps")
+    monkeypatch.setattr(groups, "NATURALLY_IMBALANCED", ("gaps",))
+    assert "natural-imbalance" in groups.noises_of("gaps")
     problem = tasks.prepare(tasks.Setting("gaps", "natural-imbalance", 20, 0, 100))
     assert problem.is_right.all()
 
 
-def test_methods_for_imbalance_run_elsewhere_only_if_named(data_folder):
+def test_methods_for_imbalance_and_slow_ones_run_elsewhere_only_if_named(data_folder):
     def planned(methods):
-        block = runner.Block(("uniform", "long-tailed"), (20,), (0,), methods)
-        return {(fit.setting.noise, fit.method) for fit in runner.plan([block], ["even"])}
+        block = runner.Block(None, (20,), (0,), methods)
+        noises = {"even": ["uniform", "long-tailed", "pair-tail"]}
+        return {(fit.setting.noise, fit.method) for fit in runner.plan([block], noises)}
 
-    assert ("long-tailed", "plain-balanced") in planned(None)
+    assert {("long-tailed", "plain-balanced"), ("pair-tail", "plain-balanced")} <= planned(None)
     assert ("uniform", "plain-balanced") not in planned(None)
     assert ("uniform", "plain-balanced") in planned(("plain-balanced",))
+    assert ("uniform", "realmlp") not in planned(None)
+    assert ("uniform", "realmlp") in planned(("realmlp",))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("noise", tasks.NOISY_TAILS)
+def test_tails_have_wrong_labels_and_an_even_test_set(data_folder, monkeypatch, noise, seed):
+    setting = tasks.Setting("even", noise, 100, seed, 4_000)
+    problem = tasks.prepare(setting)
+    assert len(set(np.bincount(problem.y_test))) == 1
+    assert problem.is_right.mean() == pytest.approx(0.6, abs=0.06)
+    rows = {tuple(row) for row in problem.X_test}
+    assert rows.isdisjoint(tuple(row) for row in np.r_[problem.X, problem.X_meta])
+    # Rare classes look more frequent than they are; trusted rows are as rare as their class.
+    given = np.bincount(problem.y)
+    assert given.max() / given.min() < 10
+    monkeypatch.setattr(tasks, "NOISE_RATE", 0.0)
+    clean = tasks.prepare.__wrapped__(setting)
+    sizes = np.bincount(np.r_[clean.y, clean.y_meta])
+    assert sizes.max() / sizes.min() == pytest.approx(30, rel=0.1)
+    trusted = np.bincount(clean.y_meta, minlength=3)
+    np.testing.assert_allclose(trusted, 100 * sizes / sizes.sum(), atol=9)
+
+
+def test_too_many_trusted_rows_of_a_tail_are_not_possible(data_folder):
+    with pytest.raises(tasks.InfeasibleError, match="900 trusted rows of only"):
+        tasks.prepare(tasks.Setting("even", "pair-tail", 900, 0, 4_000))
+
+
+def test_groups_run_together_and_are_reported_apart(data_folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(groups.GROUPS, "tails", {"even": ["pair-tail"], "absent": ["uniform-tail"]})
+    monkeypatch.setitem(groups.GROUPS, "clean", {"gaps": ["none"]})
+    out = tmp_path / "groups.jsonl"
+    grid = ["--set", "tails", "clean", "--seeds", "0", "1", "--methods", "logistic"]
+    main([*grid, "--out", str(out)])
+    found = {(record["task"], record["noise"], record["seed"]) for record in read(out)}
+    assert found == set(product(["even"], ["pair-tail"], [0, 1])) | set(
+        product(["gaps"], ["none"], [0, 1])
+    )
+    both = write_report([out], tmp_path / "both", ["plain"]).read_text()
+    assert "## Tails with wrong labels, 100" in both
+    assert "pair-tail" in both
+
+    main(["report", str(out), "--set", "clean", "--out", str(tmp_path / "clean")])
+    assert "pair-tail" not in (tmp_path / "clean" / "report.md").read_text()
+
+
+def test_groups_name_kinds_of_noise_that_exist():
+    for name, noises in groups.GROUPS.items():
+        assert name in groups.SETS
+        for kinds in noises.values():
+            assert set(kinds) <= set(tasks.NOISES)

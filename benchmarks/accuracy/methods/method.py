@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from benchmarks.accuracy.tasks import IMBALANCED, Problem
+from benchmarks.accuracy.tasks import IMBALANCED, NOISY_TAILS, Problem
 
 
 class Fitted(NamedTuple):
@@ -16,6 +17,19 @@ class Fitted(NamedTuple):
 
     classifier: Any
     weights: NDArray | None = None
+
+
+def import_rival(name: str) -> Any:
+    """Import a module of a package that only some methods need."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        package = name.partition(".")[0]
+        message = (
+            f"{package} cannot be imported ({error}): pip install -c constraints.txt -e "
+            "'.[test,rivals]', or leave its methods out."
+        )
+        raise ImportError(message) from error
 
 
 @dataclass(frozen=True)
@@ -30,8 +44,13 @@ class Method:
     imbalanced_only: bool = False
     """Whether it is left out where classes are not imbalanced, unless it is named."""
 
-    def applies_to(self, noise: str) -> bool:
-        return noise in IMBALANCED or not self.imbalanced_only
+    is_slow: bool = False
+    """Whether it is left out unless it is named."""
+
+    def is_default_for(self, noise: str) -> bool:
+        if self.is_slow:
+            return False
+        return not self.imbalanced_only or noise in IMBALANCED or noise in NOISY_TAILS
 
     def expected_seconds(self, n_rows: int, n_features: int, n_classes: int) -> float:
         n_trees = 1 if n_classes == 2 else n_classes

@@ -55,7 +55,7 @@ def with_meta(problem: Problem, seed: int, **params: Any) -> Fitted:
     return Fitted(clf, clf.sample_weights_[~trusted])
 
 
-def as_published(problem: Problem, seed: int, *, method: Reweighter) -> Fitted:
+def in_our_training(problem: Problem, seed: int, *, method: Reweighter) -> Fitted:
     """Fit a published method by our training: its last epoch, and no meta share."""
     return with_meta(problem, seed, method=method, meta_share=0.0, early_stopping=False)
 
