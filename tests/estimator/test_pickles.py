@@ -19,7 +19,6 @@ from skmetaweight.reweighting import METHODS
 from tests.conftest import Data, make_data, quick
 
 
-
 def by_joblib(clf: Any) -> Any:
     buffer = io.BytesIO()
     joblib.dump(clf, buffer)

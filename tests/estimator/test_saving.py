@@ -220,7 +220,9 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "a weighting network": {
         "method": MetaWeightNet(
             memory=0.0,
-            weighting=nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 1), nn.Flatten(0)),
+            weighting=nn.Sequential(
+                nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 1), nn.Sigmoid(), nn.Flatten(0)
+            ),
         )
     },
     "an optimiser of psi": {
