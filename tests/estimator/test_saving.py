@@ -23,6 +23,7 @@ from torch import nn
 
 from skmetaweight import FirstOrderMetaWeightNet, MetaWeightClassifier, MetaWeightNet
 from skmetaweight._training import archive
+from skmetaweight.reweighting import _memory
 from tests.conftest import Data, Linear, Softmax, make_data, quick
 from tests.ecosystem._frames import make_frame
 from tests.reweighting._cases import MethodCase, every_method
@@ -109,8 +110,19 @@ def test_fits_go_on_as_if_nothing_had_happened(
         assert clf.weighting_function_._epochs.keys() == other.weighting_function_._epochs.keys()
 
 
+@pytest.mark.parametrize("class_weight", [None, {0: 1, 1: 5, 2: 1}])
+def test_new_rows_are_compared_with_the_trusted_ones(
+    class_weight: Any, data: Data, tmp_path: Path
+) -> None:
+    clf = fitted(data, method="l2rw", class_weight=class_weight)
+    assert_same(clf, again(clf, tmp_path), data.X, data.y)
+
+
 @every_method
-def test_a_file_without_rows_says_so(case: MethodCase, data: Data, tmp_path: Path) -> None:
+def test_a_file_without_rows_says_so(
+    case: MethodCase, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_memory, "MOST_QUANTILES", 16)
     clf = fitted(data, method=case.make())
     other = again(clf, tmp_path, rows=False, snapshots=False)
     np.testing.assert_array_equal(clf.predict_proba(data.X), other.predict_proba(data.X))
@@ -127,8 +139,9 @@ def test_a_file_without_rows_says_so(case: MethodCase, data: Data, tmp_path: Pat
     if case.has_function:
         with pytest.raises(ValueError, match="on record, none"):
             other.weighting_function_.at_epoch(1)
-    shape = clf.sample_weights_.shape
-    assert all(shape != tensor.shape for tensor in tensors_of(tmp_path / "clf.smw").values())
+    n_rows, n_trusted = len(data.y), int(data.mask.sum())
+    sizes = {size for each in tensors_of(tmp_path / "clf.smw").values() for size in each.shape}
+    assert not sizes & {n_rows, n_trusted, n_rows - n_trusted}
     assert_same_function(again(other, tmp_path), other)
 
 
@@ -220,9 +233,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "a weighting network": {
         "method": MetaWeightNet(
             memory=0.0,
-            weighting=nn.Sequential(
-                nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 1), nn.Sigmoid(), nn.Flatten(0)
-            ),
+            weighting=nn.Sequential(nn.Linear(1, 1), nn.Sigmoid(), nn.Flatten(0)),
         )
     },
     "an optimiser of psi": {
