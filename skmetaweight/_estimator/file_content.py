@@ -94,14 +94,11 @@ def content_of(
     parameters = writable(given, needed)
     arguments = writable(arguments_of(net, training=training), needed)
     settings = writable(net.settings_, needed)
+    settings.pop("module", None)
     if has_module:
         arguments.pop("module", None)
     else:
         parts["fitted"]["network"] = net.module_
-    settings.pop("module", None)
-    function = estimator._weighting_function
-    if not (snapshots or isinstance(function, str)):
-        function = copy.copy(function).remember_epochs((), last=0)
     parts["fitted"] |= {
         "attributes": {
             name: value
@@ -112,16 +109,28 @@ def content_of(
         "arguments": arguments,
         "settings": settings,
     }
-    parts["weighting"] |= {
-        "function": function,
-        "snapshots": net.snapshots_ if snapshots else [],
-    }
+    parts["weighting"] |= _functions_of(estimator, snapshots=snapshots)
     if rows:
-        known = {name: v for name, v in vars(estimator).items() if name in OF_EACH_ROW}
-        if "_label_quality" in known:  # else it was loaded from a file without rows
-            known["_label_quality"] = known["_label_quality"].with_plain_index()
-        parts.setdefault("rows", {})["attributes"] = known
+        parts.setdefault("rows", {})["attributes"] = _rows_of(estimator)
     return parts, sorted(given.keys() - parameters.keys() | session.keys())
+
+
+def _functions_of(estimator: Any, *, snapshots: bool) -> dict[str, Any]:
+    """Return the weighting function, and what it was after each epoch."""
+    function = estimator._weighting_function
+    if snapshots:
+        return {"function": function, "snapshots": estimator.net_.snapshots_}
+    if not isinstance(function, str):
+        function = copy.copy(function).remember_epochs((), last=0)
+    return {"function": function, "snapshots": []}
+
+
+def _rows_of(estimator: Any) -> dict[str, Any]:
+    """Return what is known of the rows of X: nothing, if it was loaded without."""
+    known = {name: v for name, v in vars(estimator).items() if name in OF_EACH_ROW}
+    if "_label_quality" in known:
+        known["_label_quality"] = known["_label_quality"].with_plain_index()
+    return known
 
 
 def versions() -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -143,6 +144,13 @@ def test_a_file_without_rows_says_so(
     sizes = {size for each in tensors_of(tmp_path / "clf.smw").values() for size in each.shape}
     assert not sizes & {n_rows, n_trusted, n_rows - n_trusted}
     assert_same_function(again(other, tmp_path), other)
+
+
+def test_a_loaded_classifier_is_pickled_and_copied(data: Data, tmp_path: Path) -> None:
+    other = again(fitted(data), tmp_path)
+    for copied in (copy.deepcopy(other), pickle.loads(pickle.dumps(other)), again(other, tmp_path)):
+        assert_same(copied, other, data.X, data.y)
+        assert_same_rows(copied, other)
 
 
 def tensors_of(path: Path) -> dict[str, torch.Tensor]:
