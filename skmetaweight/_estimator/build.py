@@ -43,7 +43,7 @@ def _available(device: str | torch.device) -> torch.device:
             f"device={device!r} is no device of torch's: pass 'auto', 'cpu', 'cuda', 'cuda:0' or "
             "'mps'."
         ) from error
-    if not _is_there(given):
+    if not is_there(given):
         raise ValueError(
             f"device={str(device)!r} is not available here with torch {torch.__version__}: pass "
             "device='auto', which takes what there is, or install a build of torch for it."
@@ -51,7 +51,7 @@ def _available(device: str | torch.device) -> torch.device:
     return given
 
 
-def _is_there(device: torch.device) -> bool:
+def is_there(device: torch.device) -> bool:
     if device.type == "cpu":
         return True
     try:

@@ -18,11 +18,12 @@ from skmetaweight._data.batches import Rows
 from skmetaweight._data.dataset_rows import labels_of, open_dataset
 from skmetaweight._data.fit_data import GivenData
 from skmetaweight._data.validation import check_lengths, check_X, check_y, encode, n_rows
-from skmetaweight._estimator.fitted_state import snapshot, twin, working_copy
+from skmetaweight._estimator.fitted_state import PortableMixin, snapshot, twin, working_copy
 from skmetaweight._estimator.fitting import run_fit
 from skmetaweight._estimator.html import HTMLReprMixin
 from skmetaweight._estimator.label_quality import LabelQualityMixin
 from skmetaweight._estimator.net_params import NetParamsMixin, refuse_moved_params
+from skmetaweight._estimator.saving import SavingMixin
 from skmetaweight._training.net import ReweightedNet
 from skmetaweight._training.tasks import CallbackSupportMixin
 from skmetaweight.reweighting import METHODS, Reweighter
@@ -30,7 +31,13 @@ from skmetaweight.reweighting._weighting import WeightingFunction
 
 
 class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
-    HTMLReprMixin, LabelQualityMixin, CallbackSupportMixin, ClassifierMixin, NetParamsMixin
+    HTMLReprMixin,
+    LabelQualityMixin,
+    SavingMixin,
+    PortableMixin,
+    CallbackSupportMixin,
+    ClassifierMixin,
+    NetParamsMixin,
 ):
     r"""A neural network that learns from a few trusted rows how much every other row counts.
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from sklearn.base import BaseEstimator
 from torch import Tensor
 
 
@@ -19,6 +20,28 @@ def snapshot(estimator: Any) -> Any:
     held = object.__new__(type(estimator))
     held.__dict__ = vars(estimator).copy()
     return held
+
+
+class PortableMixin(BaseEstimator):
+    """Pickles without what only a training needs, unless one is expected to go on."""
+
+    warm_start: bool
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the optimiser's state behind, unless ``warm_start`` or ``partial_fit`` need it."""
+        state: dict[str, Any] = super().__getstate__()  # pyright: ignore[reportAssignmentType]
+        net = state.get("net_")
+        if net is None or self.warm_start or net.is_stream_:
+            return state
+        return {**state, "net_": net.without_training_state()}
+
+    def __copy__(self) -> Any:
+        return snapshot(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        work = memo[id(self)] = object.__new__(type(self))
+        vars(work).update(copy.deepcopy(vars(self), memo))
+        return work
 
 
 @contextmanager

@@ -66,6 +66,7 @@ def run_fit(
         else:
             net = build_net(estimator, data, reweighter, device, seed, constant_lr=constant_lr)
             net.settings_ = settings_of(estimator)
+        net.is_stream_ = constant_lr
         net.draws_alone_ = draws_alone(estimator, reweighter)
         rows = net.make_rows(*weigh_by_class(estimator.class_weight, data.classes, data.train))
         check_components(net, rows, len(data.classes))

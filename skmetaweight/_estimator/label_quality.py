@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +33,7 @@ class LabelQuality:
     weights : ndarray of shape (n_samples,)
         Learned weights.
     trusted : ndarray of bool of shape (n_samples,)
-    index : pandas Index of n_samples entries, or None
+    index : pandas Index of n_samples entries, (values, name) of one, or None
         That of X or, if X has none, of y.
     """
 
@@ -72,9 +72,18 @@ class LabelQuality:
         order = np.argsort(self.scores, kind="stable")
         return order[self.is_issue[order]]
 
+    def with_plain_index(self) -> LabelQuality:
+        """Return the same with the values and the name of the index, which need no pandas."""
+        if self.index is None or isinstance(self.index, tuple):
+            return self
+        return replace(self, index=(self.index.to_numpy(), self.index.name))
+
     def to_frame(self) -> pd.DataFrame:
         """Tabulate with cleanlab's column names."""
         pd = import_pandas("label_quality()")
+        index = self.index
+        if isinstance(index, tuple):
+            index = pd.Index(index[0], name=index[1])
         return pd.DataFrame(
             {
                 "is_label_issue": self.is_issue,
@@ -84,7 +93,7 @@ class LabelQuality:
                 "p_given_label": self.p_given,
                 "sample_weight": self.weights,
             },
-            index=self.index,
+            index=index,
         )
 
 
@@ -96,8 +105,7 @@ class LabelQualityMixin:
     @property
     def label_noise_estimate_(self) -> float:
         """Share of the labels, trusted ones left aside, that look wrong."""
-        check_is_fitted(self)
-        return self._label_quality.noise_estimate
+        return self._known_quality().noise_estimate
 
     def label_quality(self) -> pd.DataFrame:
         """Tabulate what was learned of each label of ``fit``, with cleanlab's column names.
@@ -127,8 +135,7 @@ class LabelQualityMixin:
         issue, whatever is predicted for it. ``method="uniform"`` has equal weights, so that its
         issues are the rows where the prediction differs.
         """
-        check_is_fitted(self)
-        return self._label_quality.to_frame()
+        return self._known_quality().to_frame()
 
     def find_label_issues(self) -> NDArray[np.intp]:
         """Return the places in X of the rows whose label is likely wrong, the worst first.
@@ -138,8 +145,16 @@ class LabelQualityMixin:
         indices : ndarray of int of shape (n_issues,)
             Where ``is_label_issue`` of :meth:`label_quality` is true, by rising ``label_quality``.
         """
+        return self._known_quality().issues()
+
+    def _known_quality(self) -> LabelQuality:
         check_is_fitted(self)
-        return self._label_quality.issues()
+        if not hasattr(self, "_label_quality"):
+            raise AttributeError(
+                "What was learned of the rows is not in the file that this classifier was loaded "
+                "from: save it with rows=True."
+            )
+        return self._label_quality
 
 
 def judge(

@@ -44,8 +44,15 @@ def continued(estimator: Any, n_train: int, seed: int, *, constant_lr: bool) -> 
     Raises
     ------
     ValueError
-        If a setting was changed that cannot change between fits that go on.
+        If a setting was changed that cannot change between fits that go on, or the training state
+        was left behind.
     """
+    if not estimator.net_.can_go_on_:
+        raise ValueError(
+            "No fit can go on from this classifier: it was saved or pickled without its training "
+            "state. Save it with training_state=True, pickle it with warm_start=True, or fit anew "
+            "with warm_start=False."
+        )
     net = twin(estimator.net_)
     settings = settings_of(estimator)
     changed = _changed(net.settings_, settings)

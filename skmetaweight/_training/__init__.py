@@ -7,6 +7,8 @@ It may import ``_bilevel``, ``_data`` and ``reweighting``. Read in this order:
    and judged; ``building``: what cannot be used;
 3. ``schedule``, ``best_epoch``: the learning rate of each epoch, and which epoch is kept;
 4. ``confirmation``: whether withheld trusted rows say that labels are wrong;
-5. ``epoch``, ``epoch_bar``, ``tasks``: what the history, the screen and scikit-learn's callbacks
+5. ``values``, ``archive``, ``learned_state``: what was learned as JSON and tensors, in a file
+   that runs no code, and a net that goes on from it;
+6. ``epoch``, ``epoch_bar``, ``tasks``: what the history, the screen and scikit-learn's callbacks
    are told.
 """

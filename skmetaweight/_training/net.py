@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -91,7 +92,9 @@ class ReweightedNet(RecordedNet):
 
     def build(self, n_classes: int) -> None:
         """Create the reweighter's learned state, once the module exists."""
+        self.is_stream_ = False
         self.draws_alone_ = False
+        self.can_go_on_ = True
         self.n_epochs_ = 0
         self.reweighter_ = copy.deepcopy(self.reweighter)
         self.reweighter_.build(n_classes, self.parameter)
@@ -110,10 +113,18 @@ class ReweightedNet(RecordedNet):
         """
         net = object.__new__(type(self))
         vars(net).update(vars(self))
-        if hasattr(self, "meta_rows_"):
+        if getattr(self, "meta_rows_", None) is not None:
             vars(net)["meta_rows_"] = self.meta_rows_.in_memory()
         on_cpu = torch.device(self.device).type == "cpu"
         return vars(net) if on_cpu else RowsNet.__getstate__(net)
+
+    def without_training_state(self) -> ReweightedNet:
+        """Return a net for predictions, which shares all but the state of the optimiser."""
+        optimizer: Any = object.__new__(type(self.optimizer_))
+        vars(optimizer).update(vars(self.optimizer_), state=defaultdict(dict))
+        net = object.__new__(type(self))
+        vars(net).update(vars(self), optimizer_=optimizer, can_go_on_=False)
+        return net
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if "__cuda_dependent_attributes__" in state:
@@ -341,6 +352,11 @@ class ReweightedNet(RecordedNet):
 
     def _alignments(self, rows: Rows) -> Tensor:
         """Alignments of rows with the whole meta set, in evaluation mode."""
+        if self.meta_rows_ is None:
+            raise ValueError(
+                "New rows are weighed by their alignments with the trusted rows, and the file that "
+                "this classifier was loaded from lacks them: save it with rows=True."
+            )
         self.module_.eval()
         everything = torch.arange(len(self.meta_rows_), device=rows.device)
         meta_batch = self.meta_rows_.take(everything)

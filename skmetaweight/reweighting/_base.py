@@ -97,6 +97,8 @@ class Reweighter(BaseEstimator, ABC):
     strength_ : float
         How far weights of mean one depart from one, from 0 to 1: as far as trusted rows confirm
         that labels are wrong.
+    compares_new_rows : bool
+        Whether rows of no fit are weighed by their alignments with the trusted rows.
     why_no_function : str
         For methods that learn no weighting function: what they do instead.
     paper_url : str
@@ -111,6 +113,7 @@ class Reweighter(BaseEstimator, ABC):
     alignment_layers_: str = "all"
     normalizer_: float = 1.0
     strength_: float = 1.0
+    compares_new_rows: bool = False
     why_no_function: str
     paper_url: str = ""
 

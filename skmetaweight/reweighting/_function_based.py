@@ -20,9 +20,6 @@ from skmetaweight.reweighting._weighting import (
     weighting_inputs,
 )
 
-MAX_ALIGNMENTS = 256
-"""Alignments over which a fitted function averages its partial dependence."""
-
 CHUNK_ROWS = 4096
 """Rows that the weighting network sees at a time outside training."""
 
@@ -147,7 +144,7 @@ class FunctionBasedReweighter(Reweighter):
             remembered = self.memory_[rows.index]
             return self._in_chunks(self.inputs(rows.losses, rows.labels, remembered))
         total = torch.zeros_like(rows.losses)
-        grid = self._alignment_grid()
+        grid = self.memory_.quantiles()
         for alignment in grid:
             everywhere = alignment.expand_as(rows.losses)
             total += self._in_chunks(self.inputs(rows.losses, rows.labels, everywhere))
@@ -157,14 +154,6 @@ class FunctionBasedReweighter(Reweighter):
         """Apply the network to few rows at a time: its hidden layer is wider than its input."""
         return torch.cat([self.network_(part) for part in inputs.split(CHUNK_ROWS)])
 
-    def _alignment_grid(self) -> Tensor:
-        """Return quantiles of the memory: enough of them to stand for all rows."""
-        values = self.memory_.values.sort().values
-        if len(values) <= MAX_ALIGNMENTS:
-            return values
-        places = torch.linspace(0, len(values) - 1, MAX_ALIGNMENTS, device=values.device)
-        return values[places.long()]
-
     def weighting_function(self, rows: Evaluation, classes: Any) -> WeightingFunction:
         """Return the fitted function, on the CPU, scaled as the training rows' weights."""
         return WeightingFunction(
@@ -173,7 +162,7 @@ class FunctionBasedReweighter(Reweighter):
             loss_scale=self.loss_scale,
             normalizer=self.normalizer_,
             strength=float(self.strength_at(self.normalizer_)),
-            memory=self._alignment_grid().cpu() if self.memory else None,
+            memory=self.memory_.quantiles().cpu() if self.memory else None,
             classes=classes if self.class_aware else None,
         )
 

@@ -60,6 +60,7 @@ class LearningToReweight(Reweighter):
     """
 
     normalize = True
+    compares_new_rows = True
     why_no_function = "L2RW gives each row a weight of its own."
     paper_url = "https://arxiv.org/abs/1803.09050"
 

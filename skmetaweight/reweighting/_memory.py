@@ -9,6 +9,9 @@ from torch import Tensor
 
 from skmetaweight._bilevel.objective import tiny
 
+MOST_QUANTILES = 256
+"""Alignments that stand for those of all rows."""
+
 
 class AlignmentMemory:
     r"""Remembers how well raising each row's weight served the meta set.
@@ -79,6 +82,14 @@ class AlignmentMemory:
     def remember(self, index: Tensor, scaled: Tensor) -> None:
         """Move the running means of the rows of a batch."""
         self.values[index] = torch.lerp(scaled, self.values[index], self.decay)
+
+    def quantiles(self) -> Tensor:
+        """Return the remembered alignments in rising order; of many, enough to stand for all."""
+        values = self.values.sort().values
+        if len(values) <= MOST_QUANTILES:
+            return values
+        places = torch.linspace(0, len(values) - 1, MOST_QUANTILES, device=values.device)
+        return values[places.long()]
 
     def state_dict(self) -> dict[str, Any]:
         state = {"values": self.values, "scale": self._scale, "classes": self._classes}

@@ -169,7 +169,7 @@ def predicted(pickled: bytes) -> tuple[Any, ...]:
 
 
 def test_a_fitted_estimator_is_the_same_in_another_process(data: Data) -> None:
-    clf = quick().fit(data.X, data.y, meta_mask=data.mask)
+    clf = quick(warm_start=True).fit(data.X, data.y, meta_mask=data.mask)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         there = pool.submit(predicted, pickle.dumps(clf)).result(120)
     for one, other in zip(there, predicted(pickle.dumps(clf)), strict=True):

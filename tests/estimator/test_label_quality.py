@@ -56,7 +56,8 @@ def test_frame_has_the_index_of_what_was_given(index, data):
     other = pd.Series(data.y, index=range(96, 0, -1))
     fits = [(frame, data.y), (frame, other), (data.X, labels), (data.X.tolist(), labels)]
     for X, y in fits:
-        clf = pickle.loads(pickle.dumps(quick().fit(X, y, meta_mask=data.mask)))
+        clf = quick(warm_start=True).fit(X, y, meta_mask=data.mask)
+        clf = pickle.loads(pickle.dumps(clf))
         assert clf.label_quality().index.equals(index)
     clf.partial_fit(frame[:50], labels[:50], meta_mask=data.mask[:50])
     assert clf.label_quality().index.equals(index[:50])
