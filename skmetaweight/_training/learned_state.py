@@ -180,9 +180,9 @@ def _restore_trusted_rows(net: ReweightedNet, trusted: dict[str, Any] | None) ->
         net.meta_share,
         None if weight is None else weight.to(net.device),
         trusted["robustness"],
-        Stage(net.meta_share),
-        find_head(net.module_, few.X),
-        net.autocast_dtype,
+        stage=Stage(net.meta_share),
+        head=find_head(net.module_, few.X),
+        autocast_dtype=net.autocast_dtype,
     )
     net.reweighter_.objective_ = net.objective_
     net.reweighter_.alignments_ = Alignments()

@@ -128,6 +128,7 @@ class Reweighter(BaseEstimator, ABC):
         self._validate_params()
         self.n_classes_ = n_classes
         self.like_ = torch.empty(0, device=like.device, dtype=like.dtype)
+        self.n_trusted_ = self.like_.new_full((n_classes,), torch.inf)
         self.last_layer_alignments_ = LastLayerAlignments()
 
     def bind(self, objective: Objective, n_rows: int, n_trusted: Tensor | None = None) -> None:
@@ -139,8 +140,8 @@ class Reweighter(BaseEstimator, ABC):
         is_known = getattr(self, "n_rows_", None) == n_rows
         self.objective_ = objective
         self.n_rows_ = n_rows
-        many = self.like_.new_full((self.n_classes_,), torch.inf)
-        self.n_trusted_ = many if n_trusted is None else n_trusted.to(many)
+        if n_trusted is not None:
+            self.n_trusted_ = n_trusted.to(self.like_)
         self.alignments_ = Alignments()
         if not is_known:
             self._forget_rows()

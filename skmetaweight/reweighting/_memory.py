@@ -93,9 +93,11 @@ class AlignmentMemory:
 
     def state_dict(self) -> dict[str, Any]:
         state = {"values": self.values, "scale": self._scale, "classes": self._classes}
+        state["n_trusted"] = self.n_trusted
         return {name: value.clone() for name, value in state.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.values = state["values"].clone()
         self._scale = state["scale"].clone()
         self._classes = state["classes"].clone()
+        self.n_trusted = state["n_trusted"].clone()
