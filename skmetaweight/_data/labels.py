@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import column_or_1d
 
+from skmetaweight._data.cells import refuse_complex
 from skmetaweight._messages import shortened
 
 
@@ -18,8 +19,9 @@ def one_column(y: Any, name: str) -> NDArray[Any]:
     Raises
     ------
     ValueError
-        If they have another shape.
+        If they have another shape, or are complex.
     """
+    refuse_complex(y, name)
     if hasattr(y, "__array__"):
         y = np.asarray(y)  # scikit-learn would make floats of nullable and Arrow labels
     try:

@@ -208,7 +208,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         "confirm_weights": ["boolean", StrOptions({"auto"})],
         "early_stopping": ["boolean"],
         "criterion": "no_validation",
-        "optimizer": [callable],
+        "optimizer": "no_validation",
         "lr": [Interval(Real, 0, None, closed="neither")],
         "lr_schedule": [StrOptions({"cosine", "constant"}), "array-like"],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
