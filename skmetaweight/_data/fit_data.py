@@ -14,7 +14,7 @@ from skmetaweight._data.dataset_rows import labels_of
 from skmetaweight._data.labels import of_one_kind, one_column
 from skmetaweight._data.meta_set import split_by_mask, split_off, warn_of_missing_classes
 from skmetaweight._data.scale import warn_of_scale
-from skmetaweight._data.unusual import warn_of_absurd_numbers
+from skmetaweight._data.unusual import warn_of_absurd_numbers, warn_of_merged_numbers
 from skmetaweight._data.validation import (
     LabelledRows,
     check_lengths,
@@ -132,6 +132,7 @@ def check_fit_data(
     if table is not None:
         looked_at = [train.X] if is_other_scale else [train.X, meta.X]
         warn_of_absurd_numbers(estimator, table, *looked_at)
+        warn_of_merged_numbers(estimator, table, given.X, train.X)
         table = table.widened(train.X) if resume else table
     estimator._table = table
     encoded = encode_X(estimator, train.X, learned_from=not resume)

@@ -327,10 +327,9 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         TypeError
             If a parameter of the method or of the net has an unknown name.
         """
-        resume = self.warm_start and hasattr(self, "net_")
         given = GivenData(X, y, sample_weight, X_meta, y_meta, meta_mask)
         with working_copy(self) as work, differentiating():
-            run_fit(work, given, resume=resume)
+            run_fit(work, given, resume=work.warm_start and hasattr(work, "net_"))
         return self
 
     def partial_fit(
@@ -360,10 +359,9 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         -------
         self : MetaWeightClassifier
         """
-        resume = hasattr(self, "net_")
         given = GivenData(X, y, sample_weight, X_meta, y_meta, meta_mask)
         with working_copy(self) as work, differentiating():
-            run_fit(work, given, resume=resume, classes=classes, epochs=1)
+            run_fit(work, given, resume=hasattr(work, "net_"), classes=classes, epochs=1)
         return self
 
     def __sklearn_is_fitted__(self) -> bool:
