@@ -9,14 +9,10 @@ import numpy as np
 
 from skmetaweight._messages import shortened
 from skmetaweight._tabular.columns import is_frame
-from skmetaweight._tabular.disguised import types_in
+from skmetaweight._tabular.disguised import CellError, types_in
 
 COMPLEX = {complex, np.complex64, np.complex128}
 NESTED = (list, tuple, Mapping, Set, np.ndarray)
-
-
-class NestedCellError(TypeError, ValueError):
-    """A cell holds several values: a TypeError to scikit-learn, and bad input as any other."""
 
 
 def refuse_nested(X: Any) -> None:
@@ -39,7 +35,7 @@ def _refuse_nested_columns(X: Any) -> None:
 def _refuse_nested_values(values: Any, place: str) -> None:
     for value in values:
         if isinstance(value, NESTED):
-            raise NestedCellError(
+            raise CellError(
                 f"Input X has several values in one cell of {place}, e.g. {shortened(value)}, but "
                 "an argument must be a string or a number: make a column of each, or drop them."
             )

@@ -118,7 +118,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         Whether a training of more than two seconds shows a bar over its epochs.
     **net_params
         Parameters by prefix: those of the method, ``method__*``, and skorch's, ``module__*``,
-        ``criterion__*``, ``optimizer__*``, ``iterator_train__*``, ``callbacks__*``.
+        ``criterion__*``, ``optimizer__*``, ``iterator_train__*``, ``callbacks__*``. What is set
+        after a fit takes effect in the next one: unlike in skorch, ``predict_nonlinearity`` too.
 
     Attributes
     ----------
