@@ -54,6 +54,15 @@ def refuse_complex(values: Any, name: str) -> None:
         )
 
 
+def refuse_masked(values: Any, name: str) -> None:
+    """Raise a ValueError if an array has masked values, which others would read as they are."""
+    if np.ma.isMaskedArray(values) and np.ma.getmaskarray(values).any():
+        raise ValueError(
+            f"Input {name} has masked values: fill them, e.g. with {name}.filled(...), or drop "
+            "their rows."
+        )
+
+
 def refuse_ragged(X: Any, name: str = "X") -> None:
     """Raise a ValueError if the rows of a list, or of an array of rows, differ in length."""
     is_array = isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1

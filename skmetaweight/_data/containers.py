@@ -13,7 +13,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import _num_samples
 from torch import Tensor
 
-from skmetaweight._data.cells import refuse_complex, refuse_ragged
+from skmetaweight._data.cells import refuse_complex, refuse_masked, refuse_ragged
 from skmetaweight._data.dataset_rows import open_dataset
 from skmetaweight._messages import listed
 from skmetaweight._tabular.columns import is_frame
@@ -63,6 +63,7 @@ def _open_values(values: Any, name: str) -> Any:
         )
     refuse_ragged(values, name)
     refuse_complex(values, name)
+    refuse_masked(values, name)
     return values
 
 

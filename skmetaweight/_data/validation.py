@@ -209,7 +209,14 @@ def check_sample_weight(sample_weight: Any, X: Any) -> NDArray[Any] | None:
     if not np.asarray(sample_weight).any():
         raise ValueError("sample_weight is zero for all rows: there is nothing to learn from.")
     rows = np.empty((n_rows(X), 0))
-    return _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
+    checks: Any = {"dtype": np.float64, "ensure_non_negative": True}
+    weight = _check_sample_weight(sample_weight, rows, **checks)
+    if weight.max() > np.finfo(np.float64).max / len(weight):
+        raise ValueError(
+            f"sample_weight has numbers as large as {weight.max():g}, whose sum would be infinite: "
+            "divide all by the largest."
+        )
+    return weight
 
 
 def check_lengths(X: Any, y: NDArray[Any], X_name: str, y_name: str) -> None:

@@ -113,3 +113,12 @@ def test_complex_labels_and_weights(data: Data) -> None:
         for values in (data.y + 1j, (data.y + 1j).tolist(), pd.Series(data.y + 1j)):
             with pytest.raises(ValueError, match=f"Input {name} has complex numbers. Pass real"):
                 quick().fit(**{**fit, name: values})
+
+
+def test_masked_values(data: Data) -> None:
+    fit = {"X": data.X, "y": data.y, "meta_mask": data.mask}
+    for name in ("X", "y"):
+        masked = np.ma.masked_greater(fit[name], 1)
+        with pytest.raises(ValueError, match=f"Input {name} has masked values: fill"):
+            quick().fit(**{**fit, name: masked})
+        quick(max_epochs=1).fit(**{**fit, name: np.ma.masked_array(fit[name])})

@@ -109,6 +109,10 @@ BAD_DATA = {
         {"sample_weight": MASK.astype(float)},
         "sample_weight is zero for all training rows",
     ),
+    "huge sample_weight": (
+        {"sample_weight": np.full(96, 1e308)},
+        "sample_weight has numbers as la",
+    ),
     "sample_weight length": ({"sample_weight": np.ones(95)}, "sample_weight.shape == (95,)"),
     "NaN in sample_weight": ({"sample_weight": np.full(96, np.nan)}, "sample_weight contains NaN"),
 }
