@@ -176,13 +176,3 @@ class RowBatches:
         for i in range(n_batches):
             stop = n if i == n_batches - 1 else (i + 1) * self.batch_size
             yield self.rows.take(order[i * self.batch_size : stop])
-
-
-def as_batch(raw: Any, device: torch.device) -> Batch:
-    """Make a batch of what a user's loader yields."""
-    if isinstance(raw, Batch):
-        return raw
-    X, y, index, *weight = raw
-    X = {k: v.to(device) for k, v in X.items()} if isinstance(X, dict) else X.to(device)
-    weight = weight[0].to(device) if weight else None
-    return Batch(X, y.to(device), index.to(device), weight)

@@ -1,4 +1,4 @@
-"""Whether rows are rows of single values: nothing nested, nothing ragged."""
+"""Whether rows are rows of single real values: nothing nested, ragged or complex."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ import numpy as np
 
 from skmetaweight._messages import shortened
 from skmetaweight._tabular.columns import is_frame
+from skmetaweight._tabular.disguised import CellError, types_in
 
+COMPLEX = {complex, np.complex64, np.complex128}
 NESTED = (list, tuple, Mapping, Set, np.ndarray)
-
-
-class NestedCellError(TypeError, ValueError):
-    """A cell holds several values: a TypeError to scikit-learn, and bad input as any other."""
 
 
 def refuse_nested(X: Any) -> None:
@@ -37,10 +35,32 @@ def _refuse_nested_columns(X: Any) -> None:
 def _refuse_nested_values(values: Any, place: str) -> None:
     for value in values:
         if isinstance(value, NESTED):
-            raise NestedCellError(
+            raise CellError(
                 f"Input X has several values in one cell of {place}, e.g. {shortened(value)}, but "
                 "an argument must be a string or a number: make a column of each, or drop them."
             )
+
+
+def refuse_complex(values: Any, name: str) -> None:
+    """Raise a ValueError if an array, a list or a frame holds complex numbers."""
+    dtypes = values.dtypes if is_frame(values) else [getattr(values, "dtype", None)]
+    if isinstance(values, list | tuple):
+        rows = (row if isinstance(row, list | tuple) else [row] for row in values)
+        dtypes = [np.dtype(complex) for row in rows if types_in(row) & COMPLEX]
+    if any("complex" in str(dtype) for dtype in dtypes):
+        raise ValueError(
+            f"Complex data not supported: Input {name} has complex numbers. Pass real ones, "
+            "such as their real and imaginary parts."
+        )
+
+
+def refuse_masked(values: Any, name: str) -> None:
+    """Raise a ValueError if an array has masked values, which others would read as they are."""
+    if np.ma.isMaskedArray(values) and np.ma.getmaskarray(values).any():
+        raise ValueError(
+            f"Input {name} has masked values: fill them, e.g. with {name}.filled(...), or drop "
+            "their rows."
+        )
 
 
 def refuse_ragged(X: Any, name: str = "X") -> None:

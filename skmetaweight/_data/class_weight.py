@@ -74,7 +74,11 @@ def _check_class_weight(class_weight: dict[Any, float], classes: NDArray[Any]) -
             f"{listed(classes)}."
         )
     values = class_weight.values()
-    if not all(isinstance(value, Real) and 0 <= value < np.inf for value in values):
+    if not all(_is_number(value) and 0 <= value < np.inf for value in values):
         raise ValueError(
             f"class_weight must be non-negative and finite numbers, got {listed(values)}."
         )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

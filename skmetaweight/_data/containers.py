@@ -13,7 +13,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import _num_samples
 from torch import Tensor
 
-from skmetaweight._data.cells import refuse_ragged
+from skmetaweight._data.cells import refuse_complex, refuse_masked, refuse_ragged
 from skmetaweight._data.dataset_rows import open_dataset
 from skmetaweight._messages import listed
 from skmetaweight._tabular.columns import is_frame
@@ -25,8 +25,8 @@ def open_X(estimator: Any, X: Any, name: str = "X") -> Any:
     Raises
     ------
     ValueError
-        If X has not been collected, has ragged rows or columns of the same name, or is a Dataset
-        that cannot be used.
+        If X has not been collected, has ragged rows, columns of the same name or complex numbers,
+        or is a Dataset that cannot be used.
     """
     kind = f"{name} ({type(X).__name__})"
     if hasattr(X, "collect_schema") and hasattr(X, "collect"):
@@ -44,6 +44,7 @@ def _open_frame(X: Any, name: str) -> Any:
     twice = [column for column, times in Counter(X.columns).items() if times > 1]
     if twice:
         raise ValueError(f"Several columns of {name} are named {listed(twice)}: rename them.")
+    refuse_complex(X, name)
     for i, dtype in enumerate(X.dtypes):
         if isinstance(dtype, np.dtype) and not dtype.isnative:  # of which pandas takes no rows
             X = X.copy(deep=False)
@@ -54,13 +55,15 @@ def _open_frame(X: Any, name: str) -> Any:
 def _open_values(values: Any, name: str) -> Any:
     if isinstance(values, Tensor):
         values = values.detach().cpu()
-        return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+        values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
     if getattr(getattr(values, "dtype", None), "names", None):
         raise ValueError(
             f"Input {name} is a structured array with the fields {values.dtype.names}: pass it as "
             "a table, e.g. pandas.DataFrame(X)."
         )
     refuse_ragged(values, name)
+    refuse_complex(values, name)
+    refuse_masked(values, name)
     return values
 
 

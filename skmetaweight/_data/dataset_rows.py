@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, Subset, default_collate
 
+from skmetaweight._data.cells import refuse_complex
+
 
 @dataclass(frozen=True)
 class DatasetRows:
@@ -111,6 +113,7 @@ def _check_collates(dataset: Dataset, kind: str) -> None:
                 f"The X of an item of {kind} must be a tensor, an array or a dict of these, got "
                 f"{type(_X_of(dataset[0])).__name__} with {type(values).__name__}."
             )
+        refuse_complex(values, kind)
 
 
 def native(values: NDArray[Any]) -> NDArray[Any]:

@@ -14,7 +14,11 @@ from skmetaweight._data.dataset_rows import labels_of
 from skmetaweight._data.labels import of_one_kind, one_column
 from skmetaweight._data.meta_set import split_by_mask, split_off, warn_of_missing_classes
 from skmetaweight._data.scale import warn_of_scale
-from skmetaweight._data.unusual import warn_of_absurd_numbers, warn_of_changed_columns
+from skmetaweight._data.unusual import (
+    warn_of_absurd_numbers,
+    warn_of_changed_columns,
+    warn_of_merged_numbers,
+)
 from skmetaweight._data.validation import (
     LabelledRows,
     check_lengths,
@@ -135,6 +139,7 @@ def check_fit_data(
             table, known = table.widened(train.X), table
             warn_of_changed_columns(estimator, known, table)
         warn_of_absurd_numbers(estimator, table, *looked_at)
+        warn_of_merged_numbers(estimator, table, given.X, train.X)
     estimator._table = table
     encoded = encode_X(estimator, train.X, learned_from=not resume)
     train = train._replace(X=encoded).with_mean_weight_one()

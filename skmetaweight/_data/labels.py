@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import column_or_1d
 
+from skmetaweight._data.cells import refuse_complex, refuse_masked
 from skmetaweight._messages import shortened
 
 
@@ -18,8 +19,10 @@ def one_column(y: Any, name: str) -> NDArray[Any]:
     Raises
     ------
     ValueError
-        If they have another shape.
+        If they have another shape, or are complex or masked.
     """
+    refuse_complex(y, name)
+    refuse_masked(y, name)
     if hasattr(y, "__array__"):
         y = np.asarray(y)  # scikit-learn would make floats of nullable and Arrow labels
     try:

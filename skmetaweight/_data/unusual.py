@@ -13,7 +13,8 @@ from skmetaweight._tabular.disguised import is_missing, kind_of_values, types_in
 from skmetaweight._tabular.ranges import extremes_of
 from skmetaweight._tabular.reading import Mixed
 from skmetaweight._tabular.tables import UNKNOWN, Table
-from skmetaweight._tabular.units import collapsing_columns
+from skmetaweight._tabular.units import collapsing_columns, drowned_columns
+from skmetaweight._tabular.whole_numbers import merging_columns
 
 MANY_UNKNOWN = 10
 """So many rows of unknown categories, and none of a known one, are hardly chance."""
@@ -121,6 +122,38 @@ def warn_of_unknown_categories(estimator: Any, table: Table, X: Any, encoded: ND
         _warn(
             f"No category is known from the training rows in column {_few(each)}. All of them "
             "count as unknown. Write categories as they were in fit, with the same type."
+        )
+
+
+def warn_of_merged_numbers(estimator: Any, table: Table, given: Any, X: Any) -> None:
+    """Warn of columns in which numbers that differ become equal before the default network.
+
+    Parameters
+    ----------
+    estimator : MetaWeightClassifier
+    table : Table
+    given : array-like, DataFrame or sparse matrix
+        Rows as they were given.
+    X : array, CSR matrix or Mixed
+        Training rows, validated.
+    """
+    merged = [i for i in merging_columns(given) if i not in table.categorical]
+    if merged:
+        names = _names(estimator, X.shape[1])
+        _warn(
+            f"Whole numbers beyond 2**53 that differ become equal when X is read as float64, in "
+            f"column {_few([repr(names[i]) for i in merged])}. Leave ids out, or name their column "
+            "in categorical_features; subtract an origin from anything else."
+        )
+    numbers = _numbers_of(X)
+    drowned = drowned_columns(numbers, table.units)
+    if len(drowned):
+        names = _names_of_numbers(estimator, table)
+        each = [f"{names[i]!r} (up to {np.nanmax(np.abs(numbers[:, i])):g})" for i in drowned]
+        _warn(
+            f"Numbers are so large that most others become equal beside them, in column "
+            f"{_few(each)}: nothing can be learned of those. If the large ones stand for missing "
+            "values, replace them by NaN; if the column has a long tail, take its logarithm."
         )
 
 

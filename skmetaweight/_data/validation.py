@@ -14,7 +14,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from skmetaweight._data.cells import refuse_nested
+from skmetaweight._data.cells import refuse_complex, refuse_nested
 from skmetaweight._data.containers import check_dict, check_same_kind, is_dict, open_X
 from skmetaweight._data.dataset_rows import DatasetRows
 from skmetaweight._data.labels import of_one_kind, one_column
@@ -201,14 +201,22 @@ def check_sample_weight(sample_weight: Any, X: Any) -> NDArray[Any] | None:
     Raises
     ------
     ValueError
-        If a weight is negative or not finite, or if all are zero.
+        If a weight is negative, not finite or complex, or if all are zero.
     """
     if sample_weight is None:
         return None
+    refuse_complex(sample_weight, "sample_weight")
     if not np.asarray(sample_weight).any():
         raise ValueError("sample_weight is zero for all rows: there is nothing to learn from.")
     rows = np.empty((n_rows(X), 0))
-    return _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
+    checks: Any = {"dtype": np.float64, "ensure_non_negative": True}
+    weight = _check_sample_weight(sample_weight, rows, **checks)
+    if weight.max() > np.finfo(np.float64).max / len(weight):
+        raise ValueError(
+            f"sample_weight has numbers as large as {weight.max():g}, whose sum would be infinite: "
+            "divide all by the largest."
+        )
+    return weight
 
 
 def check_lengths(X: Any, y: NDArray[Any], X_name: str, y_name: str) -> None:

@@ -130,7 +130,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         Whether a training of more than two seconds shows a bar over its epochs.
     **net_params
         Parameters by prefix: those of the method, ``method__*``, and skorch's, ``module__*``,
-        ``criterion__*``, ``optimizer__*``, ``iterator_train__*``, ``callbacks__*``.
+        ``criterion__*``, ``optimizer__*``, ``iterator_train__*``, ``callbacks__*``. What is set
+        after a fit takes effect in the next one: unlike in skorch, ``predict_nonlinearity`` too.
 
     Attributes
     ----------
@@ -225,7 +226,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         "temperature": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "early_stopping": ["boolean"],
         "criterion": "no_validation",
-        "optimizer": [callable],
+        "optimizer": "no_validation",
         "lr": [Interval(Real, 0, None, closed="neither")],
         "lr_schedule": [StrOptions({"cosine", "constant"}), "array-like"],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
@@ -346,10 +347,9 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         TypeError
             If a parameter of the method or of the net has an unknown name.
         """
-        resume = self.warm_start and hasattr(self, "net_")
         given = GivenData(X, y, sample_weight, X_meta, y_meta, meta_mask)
         with working_copy(self) as work, differentiating():
-            run_fit(work, given, resume=resume)
+            run_fit(work, given, resume=work.warm_start and hasattr(work, "net_"))
         return self
 
     def partial_fit(
@@ -379,10 +379,9 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         -------
         self : MetaWeightClassifier
         """
-        resume = hasattr(self, "net_")
         given = GivenData(X, y, sample_weight, X_meta, y_meta, meta_mask)
         with working_copy(self) as work, differentiating():
-            run_fit(work, given, resume=resume, classes=classes, epochs=1)
+            run_fit(work, given, resume=hasattr(work, "net_"), classes=classes, epochs=1)
         return self
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -12,9 +12,12 @@ from torch import Tensor, nn
 from skmetaweight._bilevel.forward import copy_of_buffers, outputs_of
 from skmetaweight._bilevel.objective import Batch
 from skmetaweight._data.batches import Rows
-from skmetaweight._messages import first_line
+from skmetaweight._messages import first_line, listed, shortened
 from skmetaweight._training.building import explained, refuse_lone_row, written
 from skmetaweight._training.net import ReweightedNet
+
+FOR_CLASSES = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
+"""Criteria of torch's that take one label for each row."""
 
 
 def check_components(net: ReweightedNet, rows: Rows, n_classes: int) -> None:
@@ -29,11 +32,6 @@ def check_components(net: ReweightedNet, rows: Rows, n_classes: int) -> None:
         If one of them cannot be called as it must be.
     """
     _check_optimizer(net)
-    nonlinearity: Any = net.predict_nonlinearity
-    if not (nonlinearity is None or nonlinearity == "auto" or callable(nonlinearity)):
-        raise ValueError(
-            f"predict_nonlinearity must be a callable, 'auto' or None, got {nonlinearity!r}."
-        )
     n_rows = 3 if n_classes == 2 else 2  # else a loss of each output would pass for one of each row
     batch = rows.take(torch.arange(min(n_rows, len(rows)), device=rows.device))
     net.module_.eval()
@@ -42,6 +40,7 @@ def check_components(net: ReweightedNet, rows: Rows, n_classes: int) -> None:
             y_pred = net.outputs(batch.X)
         _check_outputs(y_pred, batch, n_classes)
         _check_criterion(net, y_pred, batch)
+        _check_nonlinearity(net, y_pred)
 
 
 def _described(X: Any) -> str:
@@ -89,6 +88,35 @@ def _check_outputs(y_pred: object, batch: Batch, n_classes: int) -> None:
             f"The module must return one column per class: expected shape {expected} for "
             f"{batch.n_rows} rows and {n_classes} classes, got {got}."
         )
+    if not y_pred.is_floating_point():
+        raise ValueError(
+            f"The module must return real floating-point numbers, got {y_pred.dtype}: let it end "
+            "in those of its numbers that are real, or in their modulus."
+        )
+    if not y_pred.isfinite().all():
+        raise ValueError(
+            "The module returns NaN or infinite numbers before any training: check its first "
+            "parameters, and X for NaN and for values that are very large."
+        )
+
+
+def _check_nonlinearity(net: ReweightedNet, y_pred: Tensor) -> None:
+    given: Any = net.predict_nonlinearity
+    if not (given is None or given == "auto" or callable(given)):
+        raise ValueError(
+            f"predict_nonlinearity must be a callable, 'auto' or None, got {shortened(given)}."
+        )
+    said = "cannot take the outputs of the module"
+    with explained("predict_nonlinearity", given, said, "Pass e.g. torch.nn.Softmax(dim=-1)."):
+        returned: Any = net._get_predict_nonlinearity()(y_pred.double())
+    shape = tuple(returned.shape) if isinstance(returned, Tensor) else type(returned).__name__
+    if shape != tuple(y_pred.shape) or returned.isnan().any():
+        got = "NaN" if shape == tuple(y_pred.shape) else shape
+        raise ValueError(
+            f"predict_nonlinearity={written(given)} must turn outputs of shape "
+            f"{tuple(y_pred.shape)} into a tensor of probabilities of that shape, got {got}: pass "
+            "e.g. torch.nn.Softmax(dim=-1), or 'auto'."
+        )
 
 
 def _check_criterion(net: ReweightedNet, y_pred: Tensor, batch: Batch) -> None:
@@ -108,20 +136,33 @@ def _check_criterion(net: ReweightedNet, y_pred: Tensor, batch: Batch) -> None:
             "negative: pass criterion=torch.nn.CrossEntropyLoss for logits, or let the module end "
             "in a softmax."
         )
+    said = (
+        f"criterion={name} gives no loss for outputs of shape {tuple(y_pred.shape)} and a label "
+        "for each row"
+    )
+    of_torch = type(net.criterion_).__module__ == nn.MSELoss.__module__
+    if of_torch and not isinstance(net.criterion_, FOR_CLASSES):  # some broadcast, with a warning
+        raise ValueError(
+            f"{said}: pass a criterion for classes, such as torch.nn.CrossEntropyLoss."
+        )
     try:
         losses = net.losses_(y_pred, batch.y)
-    except (RuntimeError, ValueError, TypeError, IndexError, UserWarning) as error:
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise ValueError(
-            f"criterion={name} gives no loss for outputs of shape {tuple(y_pred.shape)} and a "
-            f"label for each row ({first_line(error)}): pass a criterion for classes, such as "
-            "torch.nn.CrossEntropyLoss."
+            f"{said}: {first_line(error)}. Check its criterion__* parameters, and that it is for "
+            "classes."
         ) from error
     _check_losses(losses, name, batch)
 
 
 def _check_losses(losses: object, name: str, batch: Batch) -> None:
     got = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
-    if got == (batch.n_rows,):
+    if isinstance(losses, Tensor) and got == (batch.n_rows,):
+        if not losses.isfinite().all():
+            raise ValueError(
+                f"criterion={name} gives losses {listed(losses)} before any training: check its "
+                "criterion__* parameters."
+            )
         return
     cure = (
         'Pass the criterion\'s class, or an instance with reduction="none"'

@@ -16,9 +16,11 @@ from torch.nn import functional
 
 from skmetaweight._data.fit_data import FitData
 from skmetaweight._data.validation import LabelledRows, n_rows
+from skmetaweight._messages import shortened
 from skmetaweight._tabular.modules import Embeddings, PiecewiseLinear, Standardize, TabularMLP
 from skmetaweight._tabular.ranges import Ranges
 from skmetaweight._tabular.tables import Table
+from skmetaweight._training.building import explained
 
 MAX_BINS = 8
 """Most bins of a column of numbers."""
@@ -29,6 +31,9 @@ MAX_ENCODED = 512
 ROWS_FOR_BINS = 10_000
 """Rows whose quantiles stand for those of all; of a sparse matrix these are made dense."""
 
+WORKED_OUT = ("n_features", "n_classes", "cardinalities")
+"""Settings of the default network that only X and y can tell."""
+
 ROWS_PER_INPUT = 10
 """With fewer training rows for each input of the first layer, inputs are dropped at random."""
 
@@ -38,13 +43,22 @@ INPUT_DROPOUT = 0.2
 def default_network_options(
     data: FitData, table: Table, seed: int, given: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the given options, and others for a :class:`TabularMLP` that suits the rows."""
+    """Return the given options, and others for a :class:`TabularMLP` that suits the rows.
+
+    Raises
+    ------
+    ValueError
+        If one is given that is not the user's to choose.
+    """
+    _refuse_worked_out(given)
     n_features = data.train.X.shape[1]
     n_numbers = n_features if table.n_numbers is None else table.n_numbers
     bin_edges = given.get("module__bin_edges")
     if bin_edges is None:
         bin_edges = _bin_edges(data.train, n_numbers, table.bounds, seed)
-    n_inputs = n_features - len(table.cardinalities) + PiecewiseLinear(bin_edges).n_outputs
+    with explained("module", TabularMLP):
+        n_encoded = PiecewiseLinear(bin_edges).n_outputs
+    n_inputs = n_features - len(table.cardinalities) + n_encoded
     n_inputs += sum(map(Embeddings.width_of, table.cardinalities))
     is_wide = n_rows(data.train.X) < ROWS_PER_INPUT * n_inputs
     return {
@@ -56,6 +70,16 @@ def default_network_options(
         "module__input_dropout": INPUT_DROPOUT if is_wide else 0.0,
         **given,
     }
+
+
+def _refuse_worked_out(given: dict[str, Any]) -> None:
+    names = [name for name in WORKED_OUT if f"module__{name}" in given]
+    if names:
+        name = f"module__{names[0]}"
+        raise ValueError(
+            f"{name}={shortened(given[name])} is worked out from X and y for the default network: "
+            "leave it out, or pass module=TabularMLP, which takes all of its settings from you."
+        )
 
 
 def _bin_edges(

@@ -7,12 +7,18 @@ fitted state before or after, and a fit that fails leaves the estimator as it wa
 from __future__ import annotations
 
 import copy
+import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from sklearn.base import BaseEstimator
 from torch import Tensor
+
+_FITTING: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+_GUARD = threading.Lock()
+"""Held while an estimator's lock is looked up: locks are no state to copy or to pickle."""
 
 
 def snapshot(estimator: Any) -> Any:
@@ -48,15 +54,19 @@ class PortableMixin(BaseEstimator):
 def working_copy(estimator: Any) -> Iterator[Any]:
     """Work on a copy in a block; if that ends, give the estimator what was found, in one step.
 
-    What others have set meanwhile, parameters say, stays as they set it.
+    What others have set meanwhile, parameters say, stays as they set it. Another thread that wants
+    to work on the same estimator waits.
     """
-    work = snapshot(estimator)
-    before, absent = vars(work).copy(), object()
-    yield work
-    found = {k: v for k, v in vars(work).items() if v is not before.get(k, absent)}
-    lost = before.keys() - vars(work).keys()
-    kept = {k: v for k, v in vars(estimator).items() if k not in lost}
-    estimator.__dict__ = {**kept, **found}
+    with _GUARD:
+        lock = _FITTING.setdefault(estimator, threading.RLock())
+    with lock:
+        work = snapshot(estimator)
+        before, absent = vars(work).copy(), object()
+        yield work
+        found = {k: v for k, v in vars(work).items() if v is not before.get(k, absent)}
+        lost = before.keys() - vars(work).keys()
+        kept = {k: v for k, v in vars(estimator).items() if k not in lost}
+        estimator.__dict__ = {**kept, **found}
 
 
 def twin(net: Any) -> Any:

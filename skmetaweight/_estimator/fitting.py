@@ -15,6 +15,7 @@ from skmetaweight._estimator.components import check_components, check_smallest_
 from skmetaweight._estimator.default_network import follow_ranges
 from skmetaweight._estimator.diagnosis import diagnose
 from skmetaweight._estimator.label_quality import judge
+from skmetaweight._estimator.net_params import check_params
 from skmetaweight._estimator.resumption import continued, settings_of
 from skmetaweight._estimator.seeding import drawing, draws_alone, fresh_or_given
 from skmetaweight._training.confirmation import FEWEST_EPOCHS, MANY_TRUSTED_ROWS
@@ -46,9 +47,10 @@ def run_fit(
     epochs : int, optional
         None for the estimator's ``max_epochs``; ``partial_fit`` gives a number.
     """
-    estimator._validate_params()
+    check_params(estimator)
     estimator._check_net_params()
     reweighter = make_reweighter(estimator.method, **estimator._method_params())
+    check_params(reweighter)
     random_state = fresh_or_given(estimator.random_state)
     seed = int(random_state.randint(np.iinfo(np.int32).max))
     device = resolve_device(estimator.device)
@@ -62,7 +64,7 @@ def run_fit(
         )
         constant_lr = epochs is not None
         if resume:
-            net = continued(estimator, len(data.train.y), seed, constant_lr=constant_lr)
+            net = continued(estimator, given.X, len(data.train.y), seed, constant_lr=constant_lr)
         else:
             net = build_net(estimator, data, reweighter, device, seed, constant_lr=constant_lr)
             net.settings_ = settings_of(estimator)

@@ -6,6 +6,9 @@ import difflib
 from typing import Any
 
 from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval, InvalidParameterError
+
+from skmetaweight._messages import shortened
 
 METHOD = "method__"
 PREFIXES = (
@@ -135,6 +138,31 @@ class NetParamsMixin(BaseEstimator):
 
 def _has_prefix(name: str) -> bool:
     return name in PLAIN or any(name.startswith(f"{prefix}__") for prefix in PREFIXES)
+
+
+def check_params(owner: Any) -> None:
+    """Validate the parameters of an estimator or a method, as scikit-learn does but more briefly.
+
+    Raises
+    ------
+    InvalidParameterError
+        If one is out of its range, or a boolean where a number is expected.
+    """
+    params = owner.get_params(deep=False)
+    try:
+        owner._validate_params()
+    except InvalidParameterError as error:
+        message = str(error)
+        for value in params.values():
+            message = message.replace(f"Got {value!r} instead", f"Got {shortened(value)} instead")
+        raise InvalidParameterError(message) from None
+    for name, constraints in owner._parameter_constraints.items():
+        is_number = any(isinstance(constraint, Interval) for constraint in constraints)
+        if is_number and isinstance(params.get(name), bool):
+            raise InvalidParameterError(
+                f"The {name!r} parameter of {type(owner).__name__} must be a number, not a "
+                f"boolean. Got {params[name]} instead."
+            )
 
 
 def refuse_moved_params(params: dict[str, Any]) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from skmetaweight._data.containers import open_X
+from skmetaweight._data.validation import unfitted_table
 from skmetaweight._estimator.build import of_each_fit, resolve_device
 from skmetaweight._estimator.fitted_state import twin
 from skmetaweight._training.building import as_callbacks
@@ -38,7 +40,9 @@ def settings_of(estimator: Any) -> dict[str, Any]:
     return {name: list(v) if isinstance(v, list) else v for name, v in params.items()}
 
 
-def continued(estimator: Any, n_train: int, seed: int, *, constant_lr: bool) -> ReweightedNet:
+def continued(
+    estimator: Any, X: Any, n_train: int, seed: int, *, constant_lr: bool
+) -> ReweightedNet:
     """Copy the net of the last fit, with the settings that the estimator has now.
 
     Raises
@@ -56,6 +60,8 @@ def continued(estimator: Any, n_train: int, seed: int, *, constant_lr: bool) -> 
     net = twin(estimator.net_)
     settings = settings_of(estimator)
     changed = _changed(net.settings_, settings)
+    if "categorical_features" in changed and _takes_same_categories(estimator, X):
+        changed.remove("categorical_features")
     fixed = [name for name in changed if not _can_change(name, net, settings)]
     if fixed:
         raise ValueError(
@@ -89,12 +95,19 @@ def _can_change(name: str, net: ReweightedNet, settings: dict[str, Any]) -> bool
     return name in OF_EACH_FIT
 
 
+def _takes_same_categories(estimator: Any, X: Any) -> bool:
+    """Whether the columns of X that hold categories now are those of the last fit."""
+    before, now = estimator._table, unfitted_table(estimator, open_X(estimator, X))
+    return now is None or now.categorical == before.categorical
+
+
 def _changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     names = before.keys() | now.keys()
     return [name for name in names if not _same(before.get(name, ABSENT), now.get(name, ABSENT))]
 
 
 def _same(one: Any, other: Any) -> bool:
+    one, other = (list(value) if isinstance(value, tuple) else value for value in (one, other))
     if one is other:
         return True
     try:

@@ -24,8 +24,8 @@ MISSING_TEXT = frozenset({"", "nan", "None", "<NA>"})
 DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 
 
-class NotANumberError(TypeError, ValueError):
-    """A cell holds no number: a TypeError to scikit-learn, and bad input as any other."""
+class CellError(TypeError, ValueError):
+    """A cell cannot be used: a TypeError to scikit-learn, and bad input as any other."""
 
 
 def is_missing(value: Any) -> bool:
@@ -76,7 +76,7 @@ def to_numbers(values: Iterable[Any], name: Any) -> NDArray[np.float64]:
 
     Raises
     ------
-    NotANumberError
+    CellError
         If one is no number; the message names it and the column.
     """
     return np.array([_to_number(value, name) for value in values], dtype=np.float64)
@@ -89,7 +89,7 @@ def _to_number(value: Any, name: Any) -> float:
         return float(value)
     except (TypeError, ValueError, OverflowError) as error:
         reason = "could not convert string to float" if isinstance(value, str) else error
-        raise NotANumberError(
+        raise CellError(
             f"Input X has {type(value).__name__} {shortened(value)} in column {name!r}, where "
             f"numbers are expected: {reason}. Turn the column into numbers, or, for the default "
             "network, name it in categorical_features if it holds categories."

@@ -63,6 +63,11 @@ class PiecewiseLinear(nn.Module):
         For each of the first columns the rising edges of its bins. A column of fewer than two bins
         is left out.
 
+    Raises
+    ------
+    ValueError
+        If edges do not rise, or are not those of columns.
+
     References
     ----------
     .. [1] Gorishniy et al. On Embeddings for Numerical Features in Tabular Deep Learning.
@@ -76,6 +81,12 @@ class PiecewiseLinear(nn.Module):
     def __init__(self, bin_edges: Sequence[ArrayLike]) -> None:
         super().__init__()
         edges = [torch.as_tensor(column, dtype=torch.get_default_dtype()) for column in bin_edges]
+        for i, column in enumerate(edges):
+            if column.ndim != 1 or not (column.diff() > 0).all():
+                raise ValueError(
+                    f"bin_edges must hold the rising edges of each column, got {column.tolist()} "
+                    f"for column {i}"
+                )
         binned = [(i, column) for i, column in enumerate(edges) if len(column) > 2]
         nothing = torch.empty(0)
         columns = [torch.full((len(column) - 1,), i) for i, column in binned]
@@ -165,7 +176,15 @@ class TabularMLP(nn.Module):
         bin_edges: Sequence[ArrayLike] = (),
     ) -> None:
         super().__init__()
+        if not isinstance(batch_norm, bool):
+            raise TypeError(f"batch_norm must be True or False, got {batch_norm!r}")
+        if any(isinstance(p, bool) for p in (dropout, input_dropout)):
+            raise TypeError(f"dropout must be a number, got {dropout!r} and {input_dropout!r}")
         self.n_numbers = n_features - len(cardinalities)
+        if len(bin_edges) > self.n_numbers:
+            raise ValueError(
+                f"bin_edges are of {len(bin_edges)} columns, but X has {self.n_numbers} of numbers"
+            )
         self.piecewise = PiecewiseLinear(bin_edges)
         self.standardize = Standardize(self.n_numbers)
         self.embeddings = Embeddings(cardinalities) if cardinalities else None

@@ -99,6 +99,18 @@ def _size(ranges: Ranges) -> NDArray[np.float64]:
     return np.maximum(np.abs(ranges.lower), np.abs(ranges.upper))
 
 
+def drowned_columns(X: Any, units: Units) -> NDArray[np.intp]:
+    """Return the columns of training rows most of whose numbers units make equal, by huge ones."""
+    if issparse(X) or not len(units.columns):
+        return NO_UNITS.columns
+    before, after = X[:, units.columns], units.to_float32(X)[:, units.columns]
+    is_drowned = [
+        2 * len(np.unique(small)) < len(np.unique(large))
+        for small, large in zip(after.T, before.T, strict=True)
+    ]
+    return units.columns[is_drowned]
+
+
 def collapsing_columns(X: Any) -> NDArray[np.intp]:
     """Return the columns of a matrix in which numbers that differ are equal in float32."""
     if issparse(X) or X.dtype.kind not in "fiu" or X.dtype.itemsize < 8 or not X.size:

@@ -4,7 +4,7 @@ It may import ``_bilevel``, ``_data`` and ``reweighting``. Read in this order:
 
 1. ``net``: the skorch network whose train step asks a reweighter for gradients;
 2. ``recorded_net``, ``rows_net``: below it, what callbacks are told, and how rows are placed, run
-   and judged; ``building``: what cannot be used;
+   and judged; ``loading``, ``building``: batches of other loaders, and what cannot be used;
 3. ``schedule``, ``best_epoch``: the learning rate of each epoch, and which epoch is kept;
 4. ``confirmation``: whether withheld trusted rows say that labels are wrong;
 5. ``values``, ``archive``, ``learned_state``: what was learned as JSON and tensors, in a file

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from numbers import Real
 from typing import Any
 
 import torch
@@ -12,12 +13,17 @@ from torch import nn
 
 from skmetaweight._messages import first_line, listed, shortened
 
+TRAINABLE = (torch.float32, torch.float64)
+"""What parameters can be learned in, and weights from their losses."""
+
 LONE_ROW = "more than 1 value per channel"
 """What torch says of batch statistics of one row."""
 
 
 @contextmanager
-def explained(name: str, given: Any, what: str = "cannot be built") -> Iterator[None]:
+def explained(
+    name: str, given: Any, what: str = "cannot be built", cure: str = ""
+) -> Iterator[None]:
     """Raise what goes wrong with a parameter as one sentence that names it.
 
     Raises
@@ -33,10 +39,8 @@ def explained(name: str, given: Any, what: str = "cannot be built") -> Iterator[
         raise
     except Exception as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(
-            f"{name}={written(given)} {what}: {first_line(error)}. Check {name} and its "
-            f"{name}__* parameters."
-        ) from error
+        cure = cure or f"Check {name} and its {name}__* parameters."
+        raise kind(f"{name}={written(given)} {what}: {first_line(error)}. {cure}") from error
 
 
 def written(given: Any) -> str:
@@ -68,6 +72,14 @@ def check_trainable(module: Any) -> None:
         raise ValueError(
             f"{name} has {state}: there is nothing to be trained. Give it some with "
             "requires_grad=True, those of its last layer at least."
+        )
+    dtypes = {parameter.dtype for parameter in parameters if parameter.requires_grad}
+    unusable = [str(dtype) for dtype in dtypes - set(TRAINABLE)]
+    if unusable:
+        raise ValueError(
+            f"{name} has parameters of {' and '.join(sorted(unusable))}: those that are trained "
+            "must be of torch.float32 or torch.float64. For layers computed in bfloat16, pass "
+            "mixed_precision='bfloat16'."
         )
 
 
@@ -117,18 +129,46 @@ def refuse_unknown_callbacks(net: Any) -> None:
         )
 
 
-def refuse_missing_monitor(net: Any, error: Exception) -> None:
-    """Raise a ValueError if an error is that a callback watches what the history lacks."""
-    known = list(net.history[-1]) if len(net.history) else []
-    for _, callback in net.callbacks_:
-        monitor = getattr(callback, "monitor", None)
-        is_missing = monitor is not None and not callable(monitor) and monitor not in known
-        if is_missing and (not isinstance(monitor, str) or monitor in str(error)):
-            names = [name for name in known if name not in ("batches", "epoch", "dur")]
-            raise ValueError(
-                f"{type(callback).__name__}(monitor={monitor!r}) watches what the history does not "
-                f"have: pass e.g. monitor='meta_loss', or one of {', '.join(map(repr, names))}."
-            ) from error
+def refuse_missing_monitor(net: Any, callback: Any, error: Exception) -> None:
+    """Raise a ValueError if an error of a callback is that it watches no number of the history."""
+    if not hasattr(callback, "monitor"):
+        return
+    monitor = callback.monitor
+    epoch = net.history[-1] if len(net.history) else {}
+    numbers = [name for name, value in epoch.items() if isinstance(value, Real)]
+    is_reason = not isinstance(monitor, str) or monitor in epoch or monitor in str(error)
+    if is_reason and not callable(monitor) and monitor not in numbers:
+        names = [name for name in numbers if name not in ("epoch", "dur")]
+        raise ValueError(
+            f"{type(callback).__name__}(monitor={monitor!r}) watches what the history does not "
+            f"have: pass e.g. monitor='meta_loss', or one of {', '.join(map(repr, names))}."
+        ) from error
+
+
+PARTS = ("module_", "criterion_", "optimizer_")
+"""What a training is prepared for."""
+
+
+def parts_of(net: Any) -> dict[str, Any]:
+    """Return the module, the criterion and the optimiser of a net."""
+    return {name: getattr(net, name) for name in PARTS}
+
+
+def refuse_changed_parts(net: Any, before: dict[str, Any]) -> None:
+    """Raise a ValueError if callbacks have replaced parts of a net, or frozen all of its module."""
+    changed = [name for name, part in before.items() if getattr(net, name) is not part]
+    if changed:
+        name = changed[0].rstrip("_")
+        raise ValueError(
+            f"A callback has put another {name} into the net after the training was prepared for "
+            f"the one before, e.g. with net.set_params({name}__...): leave the callback out, and "
+            f"give the classifier {name} and {name}__*."
+        )
+    if not any(parameter.requires_grad for parameter in net.module_.parameters()):
+        raise ValueError(
+            "A callback has frozen all parameters of the module: there is nothing left to be "
+            "trained. Let it leave some, those of the last layer at least."
+        )
 
 
 def refuse_lone_row(net: Any, error: Exception) -> None:

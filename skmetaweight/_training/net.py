@@ -17,10 +17,15 @@ from torch import Tensor, nn
 from skmetaweight._bilevel.last_layer import find_head
 from skmetaweight._bilevel.objective import Batch, Objective, Stage
 from skmetaweight._bilevel.randomness import Generators, default_generators, draw_from
-from skmetaweight._data.batches import Rows, as_batch
+from skmetaweight._data.batches import Rows
 from skmetaweight._data.meta_set import MetaBatches
 from skmetaweight._training.best_epoch import BestEpoch
-from skmetaweight._training.building import refuse_lone_row
+from skmetaweight._training.building import (
+    explained,
+    parts_of,
+    refuse_changed_parts,
+    refuse_lone_row,
+)
 from skmetaweight._training.calibration import fit_temperature, kept_out
 from skmetaweight._training.confirmation import Confirmation, strength_of
 from skmetaweight._training.epoch import EpochLog
@@ -166,6 +171,7 @@ class ReweightedNet(RecordedNet):
         self.schedule_ = self._schedule(epochs)
         self.log_ = EpochLog(len(rows), self.diagnostics_)
         self.tasks_ = tasks
+        self.parts_ = parts_of(self)
         self.notify("on_train_begin", X=rows, y=rows.y)
         try:
             self.fit_loop(rows, epochs=epochs)
@@ -186,7 +192,7 @@ class ReweightedNet(RecordedNet):
         del self.best_, self.schedule_, self.meta_batches_, self.generator_, self.log_, self.tasks_
         draw_from(None, self.module_)
         self.stage_.generators = None
-        del self.stage_, self.confirmation_
+        del self.stage_, self.confirmation_, self.parts_
         return self
 
     def _make_objective(
@@ -269,12 +275,12 @@ class ReweightedNet(RecordedNet):
             if hooked:
                 self._show_meta_batches()
             return
+        refuse_changed_parts(self, self.parts_)
         self.module_.train()
         self.criterion_.train()
         log = self.log_
         log.begin()
-        for raw in iterator:
-            batch = as_batch(raw, self.parameter.device)
+        for batch in iterator:
             if hooked:
                 self.notify("on_batch_begin", batch=(batch.X, batch.y), training=True)
             result = self.train_step(batch)
@@ -301,7 +307,8 @@ class ReweightedNet(RecordedNet):
             named = list(self.get_all_learnable_params())
             pair = (batch.X, batch.y)
             self.notify("on_grad_computed", named_parameters=named, batch=pair, training=True)
-        self.optimizer_.step()
+        with explained("optimizer", self.optimizer, "cannot take a step"):
+            self.optimizer_.step()
         return result
 
     def on_epoch_begin(

@@ -36,11 +36,13 @@ class RecordedNet(RowsNet):
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
         """Tell the callbacks; one that watches what is not there is named."""
-        try:
-            super().notify(method_name, **cb_kwargs)
-        except Exception as error:
-            refuse_missing_monitor(self, error)
-            raise
+        getattr(self, method_name)(self, **cb_kwargs)
+        for _, callback in self.callbacks_:
+            try:
+                getattr(callback, method_name)(self, **cb_kwargs)
+            except Exception as error:
+                refuse_missing_monitor(self, callback, error)
+                raise
 
     def _has_hook(self, name: str) -> bool:
         return any(

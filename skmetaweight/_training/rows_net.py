@@ -16,7 +16,13 @@ from skmetaweight._bilevel.forward import outputs_of
 from skmetaweight._bilevel.objective import Batch
 from skmetaweight._data.batches import RowBatches, Rows
 from skmetaweight._data.dataset_rows import DatasetRows
-from skmetaweight._training.building import check_trainable, explained, refuse_unknown_callbacks
+from skmetaweight._training.building import (
+    TRAINABLE,
+    check_trainable,
+    explained,
+    refuse_unknown_callbacks,
+)
+from skmetaweight._training.loading import LoadedBatches
 
 EVALUATION_ROWS = 1024
 """Most rows in a forward pass that keeps no graph."""
@@ -88,6 +94,8 @@ class RowsNet(NeuralNetClassifier):
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> RowsNet:
         """Build the optimiser, or say what is wrong with it."""
         with explained("optimizer", self.optimizer):
+            if not callable(self.optimizer):
+                raise TypeError("it is no class of an optimiser, such as torch.optim.AdamW")
             return super().initialize_optimizer(*args, **kwargs)
 
     def check_data(self, X: Any, y: Any = None) -> None:
@@ -95,8 +103,8 @@ class RowsNet(NeuralNetClassifier):
 
     @property
     def parameter(self) -> Tensor:
-        """One parameter of the module, for its device and dtype."""
-        return next(self.module_.parameters())
+        """One parameter that was made to be trained, for its device and dtype."""
+        return next(p for p in self.module_.parameters() if p.dtype in TRAINABLE)
 
     @property
     def embeds(self) -> bool:
@@ -138,7 +146,8 @@ class RowsNet(NeuralNetClassifier):
             options.setdefault("batch_size", size)
         with explained("iterator_train" if training else "iterator_valid", iterator):
             given = dataset.for_loader() if isinstance(dataset, Rows) else dataset
-            return iterator(given, **options)
+            loader = iterator(given, **options)
+        return LoadedBatches(loader, iterator, dataset, len(self.classes_)) if training else loader
 
     @property
     def losses_(self) -> nn.Module:

@@ -6,8 +6,11 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
+from scipy import sparse
+from torch.utils.data import Dataset
 
-from skmetaweight._data.cells import refuse_nested, refuse_ragged
+from skmetaweight._data.cells import refuse_complex, refuse_nested, refuse_ragged
 from tests.conftest import Data, Linear, quick
 
 NESTED = [[1.0, 2.0], (1, 2), {"a": 1}, {1, 2}, np.ones(2), []]
@@ -55,8 +58,67 @@ def test_ragged_rows(X: Any, said: str) -> None:
             refuse_ragged(given)
 
 
-def test_plain_rows_pass() -> None:
-    for X in ([[1, 2], [3, 4]], [["a", 1.0]], np.eye(3), np.array([["a", None]], dtype=object)):
-        refuse_nested(X)
-        refuse_ragged(X)
-        refuse_nested(pd.DataFrame(X))
+PLAIN = ([[1, 2], [3, 4]], [["a", 1.0]], np.eye(3), np.array([["a", None]], dtype=object))
+
+
+@pytest.mark.parametrize("X", PLAIN, ids=lambda X: type(X).__name__)
+def test_only_what_is_nested_or_ragged_is_refused(X: Any) -> None:
+    for check in (refuse_nested, refuse_ragged, lambda X: refuse_complex(X, "X")):
+        assert check(X) is None
+        assert check(pd.DataFrame(X)) is None
+    nested = np.array(X, dtype=object)
+    nested[0, 1] = [1]
+    with pytest.raises(ValueError, match="several values in one cell of an array"):
+        refuse_nested(nested)
+    with pytest.raises(ValueError, match="several values in one cell of column 1"):
+        refuse_nested(pd.DataFrame(nested))
+    with pytest.raises(ValueError, match="row 1 has 1 values"):
+        refuse_ragged([*map(list, X[:1]), [3]])
+
+
+COMPLEX = np.ones((96, 4)) + 1j
+
+
+class Items(Dataset):
+    def __len__(self) -> int:
+        return 96
+
+    def __getitem__(self, i: int) -> Any:
+        return COMPLEX[i]
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        COMPLEX,
+        COMPLEX.real.astype(np.complex64),
+        COMPLEX.tolist(),
+        pd.DataFrame(COMPLEX),
+        sparse.csr_array(COMPLEX),
+        torch.as_tensor(COMPLEX),
+        {"X": COMPLEX},
+        Items(),
+    ],
+    ids=lambda X: type(X).__name__,
+)
+def test_complex_numbers(X: Any, data: Data) -> None:
+    for module in [Linear] if isinstance(X, dict | Items) else [None, Linear]:
+        with pytest.raises(ValueError, match=r"^Complex data not supported: Input X .* real and"):
+            quick(module=module).fit(X, data.y, meta_mask=data.mask)
+
+
+def test_complex_labels_and_weights(data: Data) -> None:
+    fit = {"X": data.X, "y": data.y, "meta_mask": data.mask}
+    for name in ("y", "sample_weight"):
+        for values in (data.y + 1j, (data.y + 1j).tolist(), pd.Series(data.y + 1j)):
+            with pytest.raises(ValueError, match=f"Input {name} has complex numbers. Pass real"):
+                quick().fit(**{**fit, name: values})
+
+
+def test_masked_values(data: Data) -> None:
+    fit = {"X": data.X, "y": data.y, "meta_mask": data.mask}
+    for name in ("X", "y"):
+        masked = np.ma.masked_greater(fit[name], 1)
+        with pytest.raises(ValueError, match=f"Input {name} has masked values: fill"):
+            quick().fit(**{**fit, name: masked})
+        quick(max_epochs=1).fit(**{**fit, name: np.ma.masked_array(fit[name])})

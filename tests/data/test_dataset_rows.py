@@ -309,4 +309,4 @@ def test_other_errors(data: Data) -> None:
     fails(clf.fit, r"y_meta has labels \[7, 8, 9\]", X, X_meta=unknown)
     fails(clf.fit, "trusted rows were given twice|given twice", X, X_meta=X, meta_mask=data.mask)
     nan = pairs(np.full_like(data.X, np.nan), data.y)
-    fails(clf.fit, "loss became nan", nan, meta_mask=data.mask)
+    fails(clf.fit, "returns NaN or infinite numbers before any training", nan, meta_mask=data.mask)

@@ -30,6 +30,16 @@ class Broken(Linear):
         raise KeyError("no such layer")
 
 
+class Complex(Linear):
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        return super().forward(X) * (1 + 0j)
+
+
+class NoNumbers(Linear):
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        return super().forward(X) * torch.nan
+
+
 CALLBACKS = r"callbacks must be a list of skorch's callbacks, or of pairs .* got "
 BAD = {
     # callbacks
@@ -72,8 +82,26 @@ BAD = {
     },
     "weights of other classes": (
         {"criterion": nn.CrossEntropyLoss(torch.ones(2), reduction="none")},
-        r"CrossEntropyLoss\(\) gives no loss for outputs of shape \(2, 3\)",
+        r"CrossEntropyLoss\(\) gives no loss for outputs of shape \(2, 3\) .* Check its crit",
     ),
+    **{
+        f"criterion__{name}={value}": (
+            {f"criterion__{name}": value},
+            f"criterion=CrossEntropyLoss {said}.*heck .*its criterion__\\* parameters",
+        )
+        for name, value, said in (
+            *(("weight", torch.ones(n), "gives no loss") for n in (1, 2, 4)),
+            ("weight", torch.ones(3).double(), "gives no loss"),
+            (
+                "weight",
+                torch.full((3,), torch.nan),
+                r"gives losses \[nan, nan\] before",
+            ),
+            ("weight", [1.0, 1.0, 1.0], "cannot be built"),
+            ("label_smoothing", 3, "gives no loss"),
+            ("reduction", "x", "gives no loss"),
+        )
+    },
     "logits for NLLLoss": (
         {"criterion": nn.NLLLoss},
         r"criterion=NLLLoss takes probabilities, as in skorch, but the module's outputs are negat",
@@ -118,7 +146,57 @@ BAD = {
         f"dropout={value!r}": ({"module__dropout": value}, "module=TabularMLP cannot be built: ")
         for value in (2, -1, "half")
     },
+    "complex parameters": (
+        {"module": Linear, "module__dtype": torch.complex64},
+        "The module Linear has parameters of torch.complex64: those that are trained must be of",
+    ),
+    "half precision": (
+        {"module": Linear, "module__dtype": torch.bfloat16},
+        "parameters of torch.bfloat16: .* pass mixed_precision='bfloat16'",
+    ),
+    "complex outputs": (
+        {"module": Complex},
+        "must return real floating-point numbers, got t",
+    ),
+    "outputs that are NaN": (
+        {"module": NoNumbers},
+        "returns NaN or infinite numbers before any",
+    ),
+    **{
+        f"module__{name}={value!r}": (
+            {f"module__{name}": value},
+            f"^module__{name}=.* is worked out from X and y for the default network: leave it out",
+        )
+        for name, value in {"n_features": 3, "n_classes": 3, "cardinalities": (3,)}.items()
+    },
+    **{
+        f"module__{name}={value!r:.20}": (
+            {f"module__{name}": value},
+            f"^module=TabularMLP cannot be built: .*{said}",
+        )
+        for name, value, said in (
+            ("bin_edges", [1, 2], "bin_edges must hold the rising edges of each column, got 1.0"),
+            ("bin_edges", [[0, 1, 1]], r"rising edges of each column, got \[0.0, 1.0, 1.0\] for"),
+            ("bin_edges", [[0.0, 1.0, 2.0]] * 5, "bin_edges are of 5 columns, but X has 4"),
+            ("bin_edges", ["abc"], "'str'"),
+            ("bin_edges", 3, "not iterable"),
+            ("batch_norm", "no", "batch_norm must be True or False, got 'no'"),
+            ("dropout", True, "dropout must be a number, got True"),
+            ("input_dropout", True, "dropout must be a number, got 0.4 and True"),
+        )
+    },
     # optimisers
+    **{
+        f"optimizer {optimizer!r:.20}": (
+            {"optimizer": optimizer},
+            "^optimizer=.* cannot be built: it is no class of an optimiser, such as torch.optim.Ad",
+        )
+        for optimizer in ("adam", None, 3, torch.optim.SGD([torch.ones(1)], lr=0.1))
+    },
+    "sparse gradients only": (
+        {"optimizer": torch.optim.SparseAdam},
+        "^optimizer=SparseAdam cannot take a step: SparseAdam does not support dense gradients",
+    ),
     **{
         f"optimizer {optimizer!r:.20}": ({"optimizer": optimizer}, "^optimizer=.*cannot be built: ")
         for optimizer in (nn.Linear, dict, torch.optim.Optimizer, lambda params: None)
@@ -153,6 +231,26 @@ BAD = {
         )
         for value in (3, "softmax")
     },
+    **{
+        f"predict_nonlinearity of {name}": (
+            {"predict_nonlinearity": function},
+            r"^predict_nonlinearity=<lambda> must turn outputs of shape \(2, 3\) .*, got "
+            + f"{got}: pass e.g.",
+        )
+        for name, function, got in (
+            ("fewer", lambda y: y[:, :2], r"\(2, 2\)"),
+            ("more", lambda y: torch.cat([y, y], dim=1), r"\(2, 6\)"),
+            ("one", lambda y: y.sum(dim=1), r"\(2,\)"),
+            ("one row", lambda y: y[:1], r"\(1, 3\)"),
+            ("None", lambda y: None, "NoneType"),
+            ("an array", lambda y: y.numpy(), "ndarray"),
+            ("NaN", lambda y: y * np.nan, "NaN"),
+        )
+    },
+    "predict_nonlinearity that fails": (
+        {"predict_nonlinearity": lambda y: y @ y},
+        "^predict_nonlinearity=<lambda> cannot take the outputs of the module: .* shapes",
+    ),
 }
 
 
@@ -173,7 +271,6 @@ def test_one_sentence_of_ours(name: str) -> None:
     assert message.endswith((".", "]."))
 
 
-@pytest.mark.filterwarnings("ignore:Using a target size")
 @pytest.mark.parametrize("criterion", [nn.MSELoss, nn.L1Loss, nn.BCEWithLogitsLoss, nn.HuberLoss])
 @pytest.mark.parametrize("n_classes", [2, 3, 4])
 def test_a_loss_of_each_output_is_none_of_each_row(criterion: Any, n_classes: int) -> None:
@@ -205,10 +302,14 @@ def test_callbacks_of_every_form(callbacks: Any, data: Data) -> None:
         EarlyStopping("valid_acc"),
         EarlyStopping("val_loss"),
         EarlyStopping(3),
+        EarlyStopping(None),
+        EarlyStopping([]),
+        EarlyStopping("batches"),
         Checkpoint("valid_acc_best", dirname="nowhere"),
         LRScheduler("ReduceLROnPlateau", monitor="valid_acc"),
+        LRScheduler("ReduceLROnPlateau", monitor=None),
     ],
-    ids=["accuracy", "typo", "number", "checkpoint", "schedule"],
+    ids=lambda callback: f"{type(callback).__name__} {callback.monitor}",
 )
 def test_monitors_that_nobody_records(callback: Any, data: Data, tmp_path: Any) -> None:
     if isinstance(callback, Checkpoint):

@@ -109,6 +109,10 @@ BAD_DATA = {
         {"sample_weight": MASK.astype(float)},
         "sample_weight is zero for all training rows",
     ),
+    "huge sample_weight": (
+        {"sample_weight": np.full(96, 1e308)},
+        "sample_weight has numbers as la",
+    ),
     "sample_weight length": ({"sample_weight": np.ones(95)}, "sample_weight.shape == (95,)"),
     "NaN in sample_weight": ({"sample_weight": np.full(96, np.nan)}, "sample_weight contains NaN"),
 }
@@ -159,6 +163,21 @@ BAD_PARAMETERS = {
         for name, values in names.items()
         for value in values
     },
+    **{
+        f"{name}={value} is no number": (
+            {name: value, **({"method": method} if method else {})},
+            f"'{name.removeprefix('method__')}' parameter of .* Got {value} instead",
+        )
+        for method, names in {
+            "": ("lr", "meta_batch_size", "max_epochs", "batch_size", "meta_share", "meta_size"),
+            "mw-net": ("method__meta_lr", "method__meta_interval", "method__lookahead_lr"),
+            "fmw-net": ("method__eta", "method__meta_lr", "method__meta_interval"),
+            "l2rw": ("method__sharpness", "method__bias", "method__memory"),
+        }.items()
+        for name in names
+        for value in (True, False)
+    },
+    "long values": ({"lr": X}, r"'lr' parameter of .* Got array\(.{20,60}\.\.\. instead\.$"),
     "milestones": ({"lr_schedule": (0, 3)}, r"epochs, from 1, after .* got \(0, 3\)"),
     "milestones of milestones": ({"lr_schedule": [[1], [2, 3]]}, r"epochs, from 1, after .* got"),
     "milestones of parts": ({"lr_schedule": [0.5]}, r"epochs, from 1, after .* got \[0.5\]"),
@@ -186,6 +205,7 @@ BAD_PARAMETERS = {
         r"class_weight has labels \[4\] that are not among the classes \[0, 1, 2\]",
     ),
     "negative class_weight": ({"class_weight": {0: -1.0}}, r"must be non-negative .* \[-1.0\]"),
+    "class_weight of a boolean": ({"class_weight": {0: True}}, r"finite numbers, got \[True\]"),
     "class_weight of zero": (
         {"class_weight": {0: 0.0, 1: 0.0, 2: 0.0}},
         "class_weight is zero for all training rows",

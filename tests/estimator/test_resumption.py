@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
@@ -292,3 +293,34 @@ def test_a_single_fit_keeps_all_its_epochs(data: Data) -> None:
     clf.fit(data.X, data.y, meta_mask=data.mask)
     assert len(clf.history_) == KEPT_EPOCHS + 5
     clf.weighting_function_.at_epoch(1)
+
+
+FRAME = pd.DataFrame({"a": np.arange(96.0), "b": np.arange(96) % 5, "c": list("xyz") * 32})
+SAME = [
+    (None, ["from_dtype", None, [], ()]),
+    (FRAME[["a", "b"]], ["from_dtype", None, []]),
+    (FRAME, ["from_dtype", ["c"], ("c",), [2], np.array([False, False, True])]),
+    (FRAME, [["b", "c"], [2, 1], [False, True, True]]),
+]
+
+
+@pytest.mark.parametrize("how", GO_ON)
+@pytest.mark.parametrize(("X", "ways"), SAME, ids=["array", "numbers", "text", "two"])
+def test_categories_are_compared_by_what_they_come_to(
+    X: Any, ways: list[Any], how: str, data: Data
+) -> None:
+    data = data if X is None else data._replace(X=X)
+    for before in ways:
+        clf = begun(how, data, max_epochs=1, categorical_features=before)
+        for after in ways:
+            go_on(clf.set_params(categorical_features=after), how, data)
+        assert clf.n_iter_ == 1 + len(ways)
+        with pytest.raises(ValueError, match=r"^categorical_features cannot change between fits"):
+            go_on(clf.set_params(categorical_features=[0]), how, data)
+
+
+def test_a_list_of_widths_is_a_tuple_of_them(data: Data) -> None:
+    clf = begun("fit", data, module__hidden_dims=(8,))
+    assert go_on(clf.set_params(module__hidden_dims=[8]), "fit", data).n_iter_ == 4
+    with pytest.raises(ValueError, match=r"^module__hidden_dims cannot change between fits"):
+        go_on(clf.set_params(module__hidden_dims=[9]), "fit", data)

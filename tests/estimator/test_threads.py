@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from skorch.callbacks import Callback, Initializer
 from torch import Tensor, nn
 
@@ -303,3 +306,60 @@ def test_what_is_set_during_a_fit_stays_set(data: Data) -> None:
     assert clf.lr == 0.5
     assert clf.callbacks is callbacks
     assert clf.history_[0, "learning_rate"] == 1e-3
+
+
+@pytest.mark.parametrize("how", ["partial_fit", "fit"])
+def test_fits_of_one_estimator_wait_for_one_another(how: str, data: Data) -> None:
+    def fitted(n_threads: int) -> MetaWeightClassifier:
+        clf = quick(warm_start=True)
+        with ThreadPoolExecutor(n_threads) as pool:
+            calls = [
+                pool.submit(getattr(clf, how), data.X, data.y, meta_mask=data.mask)
+                for _ in range(4)
+            ]
+        assert all(call.result() is clf for call in calls)
+        return clf
+
+    one_by_one, at_once = fitted(1), fitted(4)
+    assert at_once.n_iter_ == one_by_one.n_iter_ == (4 if how == "partial_fit" else 8)
+    expected = one_by_one.predict_proba(data.X)
+    np.testing.assert_array_equal(at_once.predict_proba(data.X), expected)
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, clone, lambda clf: pickle.loads(pickle.dumps(clf))]
+)
+def test_a_copy_made_during_a_fit_waits_for_nothing(copied: Callable[..., Any], data: Data) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+
+    class Wait(Callback):
+        def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+            inside.set()
+            assert go_on.wait(30)
+
+    Wait.__module__ = "skorch.callbacks"  # as one that draws nothing
+    clf = quick(max_epochs=1)
+    with ThreadPoolExecutor(2) as pool:
+        fit = pool.submit(
+            clf.set_params(callbacks=[Wait()]).fit, data.X, data.y, meta_mask=data.mask
+        )
+        assert inside.wait(30)
+        clf.callbacks = None
+        other = copied(clf)
+        pool.submit(other.fit, data.X, data.y, meta_mask=data.mask).result(30)
+        assert not clf.__sklearn_is_fitted__()
+        go_on.set()
+        fit.result(30)
+    np.testing.assert_array_equal(clf.predict_proba(data.X), other.predict_proba(data.X))
+
+
+def test_a_fit_within_a_fit_of_the_same_thread_does_not_wait(data: Data) -> None:
+    class Again(Callback):
+        def on_train_end(self, net: Any, **kwargs: Any) -> None:
+            if clf.callbacks:
+                clf.set_params(callbacks=None).fit(data.X, data.y, meta_mask=data.mask)
+
+    clf = quick(max_epochs=1, callbacks=[Again()])
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(clf.fit, data.X, data.y, meta_mask=data.mask).result(30)
+    assert clf.n_iter_ == 1

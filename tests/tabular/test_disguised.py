@@ -1,6 +1,7 @@
 """Numbers in disguise are numbers; what only looks like them is not."""
 
 import datetime
+import warnings
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
@@ -213,8 +214,14 @@ def test_integers_then_text() -> None:
 
 def test_known_and_missing_categories_give_no_warning() -> None:
     clf = data.fit(FRAME)
-    clf.predict(FRAME.assign(g=["x"] + ["new"] * (data.N - 1)))
-    clf.predict(FRAME.assign(g=None))
+    one_known = FRAME.assign(g=["x"] + ["new"] * (data.N - 1))
+    for new in (one_known, FRAME.assign(g=None)):
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            clf.predict(new)
+        assert not seen
+    with pytest.warns(UserWarning, match="in column 'g'"):
+        clf.predict(one_known[1:])
 
 
 DATES: dict[str, Any] = {

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.model_selection import GridSearchCV
-from skorch.callbacks import ProgressBar
+from skorch.callbacks import Callback, Freezer, ParamMapper, ProgressBar
+from torch.optim import SGD
 
 from skmetaweight import MetaWeightNet
-from tests.conftest import quick
+from tests.conftest import Linear, quick
 
 
 def test_progress_bar_of_skorch(fitted, capsys):
@@ -86,3 +88,60 @@ def test_long_work_shows_a_bar_if_asked(fitted, capsys, monkeypatch):
     assert f"0/{clf.n_iter_}" in shown
     fitted(show_progress=False)
     assert "epoch" not in capsys.readouterr().err
+
+
+class Call(Callback):
+    """Calls a function of the net when a training, or an epoch, begins."""
+
+    def __init__(self, hook, function):
+        self.hook = hook
+        self.function = function
+
+    def on_train_begin(self, net, **kwargs):
+        if self.hook == "train":
+            self.function(net)
+
+    def on_epoch_begin(self, net, **kwargs):
+        if self.hook == "epoch":
+            self.function(net)
+
+
+@pytest.mark.parametrize("hook", ["train", "epoch"])
+@pytest.mark.parametrize(
+    ("part", "replace"),
+    [
+        ("module", lambda net: net.set_params(module__n_features=4)),
+        ("module", lambda net: net.set_params(module__n_features=7)),
+        ("criterion", lambda net: net.set_params(criterion__label_smoothing=0.1)),
+        ("optimizer", lambda net: setattr(net, "optimizer_", SGD(net.module_.parameters()))),
+    ],
+)
+def test_a_part_that_a_callback_replaces_is_named(fitted, hook, part, replace):
+    with pytest.raises(ValueError, match=rf"^A callback has put another {part} into the net"):
+        fitted(module=Linear, callbacks=[Call(hook, replace)])
+
+
+def test_what_a_callback_sets_in_place_stays(fitted):
+    set_decay = Call("train", lambda net: net.set_params(optimizer__weight_decay=0.1))
+    groups = fitted(callbacks=[set_decay]).net_.optimizer_.param_groups
+    assert groups[0]["weight_decay"] == 0.1
+
+
+@pytest.mark.parametrize("module", [None, Linear])
+def test_a_callback_that_freezes_all_is_told(fitted, method, module):
+    for freezer in (Freezer("*"), ParamMapper("*", fn=freeze, at=2)):
+        with pytest.raises(ValueError, match=r"^A callback has frozen all parameters"):
+            fitted(module=module, method=method, callbacks=[freezer])
+
+
+@pytest.mark.parametrize("part", ["layers.1.*", "layers.5.*"])
+def test_what_a_callback_freezes_stays_as_it_was(fitted, method, part):
+    clf = fitted(method=method, callbacks=[Freezer(part)], max_epochs=3)
+    other = fitted(method=method, callbacks=[Freezer(part)], max_epochs=1)
+    for name, parameter in clf.net_.module_.named_parameters():
+        same = torch.equal(parameter, other.net_.module_.get_parameter(name))
+        assert same == name.startswith(part.removesuffix("*")), name
+
+
+def freeze(parameter):
+    parameter.requires_grad_(False)
