@@ -6,7 +6,8 @@ It may import ``_bilevel``, ``_data`` and ``reweighting``. Read in this order:
 2. ``recorded_net``, ``rows_net``: below it, what callbacks are told, and how rows are placed, run
    and judged; ``loading``, ``building``: batches of other loaders, and what cannot be used;
 3. ``schedule``, ``best_epoch``: the learning rate of each epoch, and which epoch is kept;
-4. ``confirmation``: whether withheld trusted rows say that labels are wrong;
+4. ``confirmation``, ``calibration``: whether withheld trusted rows say that labels are wrong, and
+   how sure predictions are by those that are never taught;
 5. ``values``, ``archive``, ``learned_state``: what was learned as JSON and tensors, in a file
    that runs no code, and a net that goes on from it;
 6. ``epoch``, ``epoch_bar``, ``tasks``: what the history, the screen and scikit-learn's callbacks

@@ -226,7 +226,7 @@ def test_copies_hold_the_trusted_rows_and_not_the_dataset(
             raise TypeError("the Dataset was pickled")
 
     X = Local(zip(data.X, data.y, strict=True))
-    clf = quick(module=Linear, method=method).fit(X, meta_mask=data.mask)
+    clf = quick(module=Linear, method=method, warm_start=True).fit(X, meta_mask=data.mask)
     other = copied(clf)
     other = pickle.loads(other) if isinstance(other, bytes) else other
     assert torch.equal(other.net_.meta_rows_.X, torch.as_tensor(data.X_meta))
