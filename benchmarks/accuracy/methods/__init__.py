@@ -69,7 +69,7 @@ SMOOTHING = {"criterion": nn.CrossEntropyLoss, "criterion__label_smoothing": 0.1
 BALANCED = {"class_weight": "balanced"}
 
 uniform = partial(with_meta, method="uniform")
-uniform_to_the_end = partial(uniform, early_stopping=False)
+uniform_to_the_end = partial(uniform, temperature=1.0, early_stopping=False)
 
 METHODS: dict[str, Method] = {
     "logistic": Method(partial(on_union, estimator=LOGISTIC), 0.1),
@@ -91,10 +91,14 @@ METHODS: dict[str, Method] = {
         partial(with_meta, method=MetaWeightNet.paper(), **PAPER_TRAINING), 70.0, is_slow=True
     ),
     "mw-net-paper": Method(partial(in_our_training, method=MW_NET_PAPER), 6.5),
+    "mw-net-paper-calibrated": Method(
+        partial(in_our_training, method=MW_NET_PAPER, temperature="auto"), 6.5
+    ),
     "fmw-net-paper": Method(partial(in_our_training, method=FMW_NET_PAPER), 3.2),
     "l2rw-paper": Method(partial(in_our_training, method=LearningToReweight.paper()), 5.5),
     "uniform": Method(uniform, 2.3),
     "mw-net": Method(with_meta, 2.6),
+    "mw-net-uncalibrated": Method(partial(with_meta, temperature=1.0), 2.6),
     "fmw-net": Method(partial(with_meta, method="fmw-net"), 2.5),
     "l2rw": Method(partial(with_meta, method="l2rw"), 2.5),
     "forest-weighted": Method(partial(with_learned_weights, estimator=FOREST), 4.2),

@@ -40,7 +40,7 @@ def network(seed: int, **params: Any) -> MetaWeightClassifier:
 
 def plain_network(seed: int, **params: Any) -> MetaWeightClassifier:
     """Ordinary training to the last epoch: the meta set has no part in it."""
-    plain = {"method": "uniform", "meta_share": 0.0, "early_stopping": False}
+    plain = {"method": "uniform", "meta_share": 0.0, "temperature": 1.0, "early_stopping": False}
     return network(seed, **{**plain, **params})
 
 
@@ -55,9 +55,12 @@ def with_meta(problem: Problem, seed: int, **params: Any) -> Fitted:
     return Fitted(clf, clf.sample_weights_[~trusted])
 
 
-def in_our_training(problem: Problem, seed: int, *, method: Reweighter) -> Fitted:
+def in_our_training(
+    problem: Problem, seed: int, *, method: Reweighter, temperature: float | str = 1.0
+) -> Fitted:
     """Fit a published method by our training: its last epoch, and no meta share."""
-    return with_meta(problem, seed, method=method, meta_share=0.0, early_stopping=False)
+    as_published = {"meta_share": 0.0, "temperature": temperature, "early_stopping": False}
+    return with_meta(problem, seed, method=method, **as_published)
 
 
 def plain_on_union(problem: Problem, seed: int, *, balanced: bool = False, **params: Any) -> Fitted:
