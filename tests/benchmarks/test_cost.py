@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_cost_writes_its_numbers(tmp_path):
     out = tmp_path / "cost.jsonl"
     arguments = ["--quick", "--only", "steps", "--steps", "2", "--repeats", "1", "--threads", "1"]

@@ -136,6 +136,7 @@ def mixed_up(content: bytes, rng: random.Random) -> bytes:
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.slow
 def test_damaged_files(clf: Any, content: bytes, data: Data, tmp_path: Path) -> None:
     rng = random.Random(0)
     path, expected = tmp_path / "clf.smw", clf.predict_proba(data.X)
@@ -154,6 +155,7 @@ def test_damaged_files(clf: Any, content: bytes, data: Data, tmp_path: Path) -> 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("change", [odd, mixed_up])
+@pytest.mark.slow
 def test_files_with_something_else_in_them(
     change: Callable[[bytes, random.Random], bytes], content: bytes, tmp_path: Path
 ) -> None:

@@ -168,6 +168,7 @@ def predicted(pickled: bytes) -> tuple[Any, ...]:
     return before, clf.predict_proba(data.X)
 
 
+@pytest.mark.slow
 def test_a_fitted_estimator_is_the_same_in_another_process(data: Data) -> None:
     clf = quick(warm_start=True).fit(data.X, data.y, meta_mask=data.mask)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
@@ -177,6 +178,7 @@ def test_a_fitted_estimator_is_the_same_in_another_process(data: Data) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:A worker stopped while some jobs")
+@pytest.mark.slow
 def test_a_worker_that_is_killed_ends_the_search_and_nothing_else(data: Data) -> None:
     clf = quick(callbacks=[DieIn("LokyProcess")])
     search = GridSearchCV(clf, {"lr": [1e-3, 1e-2]}, cv=2, n_jobs=2)
