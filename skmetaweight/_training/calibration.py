@@ -21,6 +21,14 @@ def kept_out(n_meta: int, seed: int) -> Tensor:
     return places[: n_meta // ROWS_FOR_ONE]
 
 
+def taught_but(untaught: Tensor, ones: Tensor) -> Tensor | None:
+    """Return what each trusted row counts in the training loss, one on average; None for ones."""
+    if not len(untaught):
+        return None
+    ones[untaught.to(ones.device)] = 0
+    return ones / ones.mean()
+
+
 def fit_temperature(log_probabilities: Tensor, y: Tensor) -> float:
     r"""Return the temperature [1]_ that suits labelled rows best.
 

@@ -26,7 +26,7 @@ from skmetaweight._training.building import (
     refuse_changed_parts,
     refuse_lone_row,
 )
-from skmetaweight._training.calibration import fit_temperature, kept_out
+from skmetaweight._training.calibration import fit_temperature, kept_out, taught_but
 from skmetaweight._training.confirmation import Confirmation, strength_of
 from skmetaweight._training.epoch import EpochLog
 from skmetaweight._training.epoch_bar import EpochBar
@@ -101,6 +101,7 @@ class ReweightedNet(RecordedNet):
         self.draws_alone_ = False
         self.can_go_on_ = True
         self.n_epochs_ = 0
+        self.first_seed_ = self.seed
         self.reweighter_ = copy.deepcopy(self.reweighter)
         self.reweighter_.build(n_classes, self.parameter)
         self.n_batches_ = 0
@@ -156,22 +157,9 @@ class ReweightedNet(RecordedNet):
         and some of them always if they are to tell the temperature. Further keywords say what the
         losses are.
         """
-        del self.history[:-KEPT_EPOCHS], self.snapshots_[:-KEPT_EPOCHS]
-        self.generator_ = torch.Generator().manual_seed(self.seed + self.n_batches_)
-        self.meta_rows_ = meta_rows
-        untaught = kept_out(0 if temperature else len(meta_rows), self.seed)
-        self._make_objective(rows, 0.0 if confirm else self.meta_share, untaught, **objective)
-        n_trusted = torch.bincount(meta_rows.y, minlength=self.reweighter_.n_classes_)
-        self.reweighter_.bind(self.objective_, len(rows), n_trusted)
-        self.meta_batches_ = MetaBatches(meta_rows, self.meta_batch_size, self.generator_)
-        self.confirmation_ = (
-            Confirmation(rows, meta_rows, epochs, self.generator_) if confirm else None
-        )
-        self.best_ = BestEpoch(keep=self.keep_best)
-        self.schedule_ = self._schedule(epochs)
-        self.log_ = EpochLog(len(rows), self.diagnostics_)
+        untaught = kept_out(0 if temperature else len(meta_rows), self.first_seed_)
+        self._begin(rows, meta_rows, epochs, untaught, confirm=confirm, **objective)
         self.tasks_ = tasks
-        self.parts_ = parts_of(self)
         self.notify("on_train_begin", X=rows, y=rows.y)
         try:
             self.fit_loop(rows, epochs=epochs)
@@ -187,13 +175,43 @@ class ReweightedNet(RecordedNet):
         self.best_.put_back(self.module_, self.reweighter_)
         self.temperature_ = temperature or self._calibrated(untaught)
         self.notify("on_train_end", X=rows, y=rows.y)
+        self._end()
+        return self
+
+    def _begin(
+        self,
+        rows: Rows,
+        meta_rows: Rows,
+        epochs: int,
+        untaught: Tensor,
+        *,
+        confirm: bool,
+        **objective: Any,
+    ) -> None:
+        """Create what a training needs while it runs."""
+        del self.history[:-KEPT_EPOCHS], self.snapshots_[:-KEPT_EPOCHS]
+        self.generator_ = torch.Generator().manual_seed(self.seed + self.n_batches_)
+        self.meta_rows_ = meta_rows
+        self._make_objective(rows, 0.0 if confirm else self.meta_share, untaught, **objective)
+        n_trusted = torch.bincount(meta_rows.y, minlength=self.reweighter_.n_classes_)
+        self.reweighter_.bind(self.objective_, len(rows), n_trusted)
+        self.meta_batches_ = MetaBatches(meta_rows, self.meta_batch_size, self.generator_)
+        self.confirmation_ = (
+            Confirmation(rows, meta_rows, epochs, self.generator_) if confirm else None
+        )
+        self.best_ = BestEpoch(keep=self.keep_best)
+        self.schedule_ = self._schedule(epochs)
+        self.log_ = EpochLog(len(rows), self.diagnostics_)
+        self.parts_ = parts_of(self)
+
+    def _end(self) -> None:
+        """Put the learning rate back, and leave nothing that only a training needs."""
         self.schedule_.end()
         self.module_.eval()
         del self.best_, self.schedule_, self.meta_batches_, self.generator_, self.log_, self.tasks_
         draw_from(None, self.module_)
         self.stage_.generators = None
         del self.stage_, self.confirmation_, self.parts_
-        return self
 
     def _make_objective(
         self,
@@ -210,28 +228,19 @@ class ReweightedNet(RecordedNet):
             self.module_.eval(), rows.take(torch.arange(min(2, len(rows)), device=rows.device)).X
         )
         weight = None if meta_class_weight is None else self.parameter.new_tensor(meta_class_weight)
+        has_log_loss = isinstance(self.criterion_, nn.CrossEntropyLoss | nn.NLLLoss)
         self.stage_ = Stage(share, self._drawn_from())
         self.objective_ = Objective(
             self.losses_,
             self.meta_share,
             weight,
             meta_robustness,
-            LEARNED if meta_is_trusted and self._has_log_loss else 0.0,
-            self._taught(untaught) if len(untaught) else None,
+            LEARNED if meta_is_trusted and has_log_loss else 0.0,
+            taught_but(untaught, self.parameter.new_ones(len(self.meta_rows_))),
             self.stage_,
             head,
             self.autocast_dtype,
         )
-
-    @property
-    def _has_log_loss(self) -> bool:
-        return isinstance(self.criterion_, nn.CrossEntropyLoss | nn.NLLLoss)
-
-    def _taught(self, untaught: Tensor) -> Tensor:
-        """Return what each trusted row counts in the training loss, one on average."""
-        taught = self.parameter.new_ones(len(self.meta_rows_))
-        taught[untaught] = 0
-        return taught / taught.mean()
 
     def _calibrated(self, untaught: Tensor) -> float:
         """Return the temperature by the trusted rows that were not taught: all without a share."""

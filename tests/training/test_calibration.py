@@ -89,6 +89,17 @@ def test_rows_kept_out_are_not_taught(kind: str, data: Data) -> None:
     assert is_same == (kind == "kept out")
 
 
+def test_a_stream_keeps_the_same_rows_out(data: Data) -> None:
+    clf = quick(random_state=None)
+    taught = []
+    for _ in range(3):
+        clf.partial_fit(data.X, data.y, X_meta=data.X_meta, y_meta=data.y_meta)
+        taught.append(clf.net_.objective_.taught)
+    assert (taught[0] == 0).sum() == len(data.y_meta) // 5
+    assert torch.equal(taught[0], taught[1])
+    assert torch.equal(taught[0], taught[2])
+
+
 @pytest.mark.parametrize("share", [0.0, 0.2])
 def test_the_temperature_is_that_of_the_rows_kept_out(share: float, data: Data) -> None:
     clf = quick(meta_share=share, max_epochs=6, lr=0.1)
