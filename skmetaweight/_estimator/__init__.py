@@ -10,5 +10,6 @@ It may import every wing below: ``_training``, ``reweighting``, ``_data``, ``_ta
 4. ``net_params``: parameters by prefix, of the net and of the method;
 5. ``label_quality``, ``diagnosis``: what a fit says of labels, and warns of;
 6. ``fitted_state``, ``resumption``: fits while others predict, and fits that go on;
-7. ``html``: what a notebook shows.
+7. ``weighted``, ``usable_weights``: :class:`MetaWeightedEstimator`, which hands the weights on;
+8. ``html``: what a notebook shows.
 """
