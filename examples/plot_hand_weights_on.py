@@ -50,7 +50,9 @@ def make_task(seed):
 # One weight per row of X comes with the fit, as ``sample_weights_``; a checked row has weight one.
 # The plain ways to use the checked rows are compared as well: on their own, and with their weights
 # raised so that they make up a fifth of the total, which is the share that the network gives them.
-# Rows that were not in the fit get their weights from ``clf.compute_sample_weight(X, y)``.
+# Rows that were not in the fit get their weights from ``clf.compute_sample_weight(X, y)``. For a
+# single estimator, :class:`~skmetaweight.MetaWeightedEstimator` does it all in one fit, and sees
+# that weights next to zero do no harm.
 
 ESTIMATORS = {
     "random forest": RandomForestClassifier(min_samples_leaf=3, random_state=0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from skmetaweight._estimator.classifier import MetaWeightClassifier
+from skmetaweight._estimator.weighted import MetaWeightedEstimator
 from skmetaweight._tabular.modules import TabularMLP
 from skmetaweight.reweighting import (
     PAPER_TRAINING,
@@ -22,6 +23,7 @@ __all__ = [
     "LearningToReweight",
     "MetaWeightClassifier",
     "MetaWeightNet",
+    "MetaWeightedEstimator",
     "Reweighter",
     "TabularMLP",
     "Uniform",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.sparse import issparse
+from scipy.sparse import issparse, vstack
 from sklearn.utils import check_array
 from sklearn.utils.validation import _num_samples
 from torch import Tensor
@@ -50,6 +51,29 @@ def _open_frame(X: Any, name: str) -> Any:
             X = X.copy(deep=False)
             X.isetitem(i, X.iloc[:, i].to_numpy().astype(dtype.newbyteorder("=")))
     return X
+
+
+def stack_rows(X: Any, X_meta: Any) -> Any:
+    """Return trusted rows below those of X, in the categories of X.
+
+    Raises
+    ------
+    ValueError
+        If one of them is a frame or sparse, and the other is not.
+    """
+    kinds = [(is_frame(rows) and type(rows), issparse(rows)) for rows in (X, X_meta)]
+    if kinds[0] != kinds[1]:
+        raise ValueError(
+            f"X is a {type(X).__name__} and X_meta a {type(X_meta).__name__}: pass both alike."
+        )
+    if issparse(X):
+        return vstack([X, X_meta], format="csr")
+    if not is_frame(X):
+        return np.concatenate([X, X_meta])
+    if not hasattr(X, "iloc"):
+        return importlib.import_module("polars").concat([X, X_meta], how="vertical_relaxed")
+    categories = {name: dtype for name, dtype in X.dtypes.items() if dtype == "category"}
+    return importlib.import_module("pandas").concat([X, X_meta.astype(categories)])
 
 
 def _open_values(values: Any, name: str) -> Any:

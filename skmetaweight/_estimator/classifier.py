@@ -139,13 +139,16 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
     weighting_function_ : WeightingFunction
         From losses to weights. AttributeError for methods that learn none.
     sample_weights_ : ndarray of shape (n_samples,)
-        The learned weight of each row of the X of ``fit``; 1 for trusted rows.
+        The learned weight of each row of the X of ``fit``; 1 for trusted rows. Many can be next to
+        zero, which ruins boostings: :class:`MetaWeightedEstimator` hands them on safely.
     label_noise_estimate_ : float
         Share of the labels, trusted ones left aside, that look wrong: those that
-        :meth:`find_label_issues` names. A rough estimate of the noise rate; see the user guide.
+        :meth:`find_label_issues` names. Near the noise rate only where classes hardly overlap and
+        labels are wrong at random; see the user guide.
     noise_evidence_ : float
         By how many standard errors withheld trusted rows differed from training rows as wrong
-        labels make them do; NaN if they were not withheld (see ``confirm_weights``).
+        labels make them do, the largest of several comparisons: right labels exceed 2 in about one
+        fit of ten. NaN if none were withheld (see ``confirm_weights``).
     weight_strength_ : float
         How far weights depart from one, from 0 to 1: half of ``noise_evidence_``, cut at both ends.
     meta_indices_ : ndarray of int
@@ -469,7 +472,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         return super().score(X, check_y(labels_of(X, y)), sample_weight)
 
     def compute_sample_weight(self, X: Any, y: ArrayLike | None = None) -> NDArray[Any]:
-        """Return learned weights for any labelled rows, to hand to another estimator.
+        """Return learned weights for any labelled rows.
 
         A function of the loss is applied to the rows' losses. A method without one (l2rw) compares
         their gradients with those of the meta set. For the rows of ``fit``, ``sample_weights_``

@@ -41,11 +41,11 @@ class Confirmation:
     .. math:: u = \frac{\sum_{j \ne k} \langle g_j, g_k \rangle}
                        {\sqrt{2 \sum_{j \ne k} \langle g_j, g_k \rangle^2}},
 
-    a kernel two-sample statistic [1]_, is about standard normal. Losses are bounded and weighted as
-    in the objective, in evaluation mode. The evidence for wrong labels is the largest :math:`z` or
-    :math:`u` of all epochs, as training rows are soon learned by heart. Trusted rows are
-    withheld for three of 25 epochs, and for five if that is not certain, in proportion to the
-    epochs of a fit.
+    a kernel two-sample statistic [1]_, has mean zero, variance one and a longer right tail than the
+    normal distribution. Losses are bounded and weighted as in the objective, in evaluation mode.
+    The evidence for wrong labels is the largest :math:`z` or :math:`u` of all epochs, as training
+    rows are soon learned by heart. Trusted rows are withheld for three of 25 epochs, and for five
+    if that is not certain, in proportion to the epochs of a fit.
 
     Parameters
     ----------

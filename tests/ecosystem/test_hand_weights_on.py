@@ -14,8 +14,9 @@ from sklearn.ensemble import (
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.tree import DecisionTreeClassifier
 
-from skmetaweight import MetaWeightClassifier
+from skmetaweight import MetaWeightClassifier, MetaWeightedEstimator
 from skmetaweight.datasets import corrupt_labels
+from tests.conftest import make_data, quick
 
 ESTIMATORS = [
     LogisticRegression(),
@@ -62,6 +63,17 @@ def test_learned_weights_help_boosting_libraries(library: str, task: Any) -> Non
     name, params = LIBRARIES[library]
     estimator = getattr(pytest.importorskip(library), name)(**params)
     test_learned_weights_help_other_estimators(estimator, task)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_boosting_libraries_in_a_meta_weighted_estimator(library: str) -> None:
+    name, params = LIBRARIES[library]
+    boosting = getattr(pytest.importorskip(library), name)(**params)
+    data = make_data()
+    clf = MetaWeightedEstimator(boosting, quick())
+    clf.fit(data.X, data.y, X_meta=data.X_meta, y_meta=data.y_meta)
+    assert clf.predict_proba(data.X).shape == (96, 3)
+    assert clf.score(data.X_meta, data.y_meta) > 0.5
 
 
 def test_weights_of_new_rows(task: Any) -> None:

@@ -155,7 +155,7 @@ def test_warns_of_a_class_without_weight() -> None:
     assert [warning.filename for warning in record] == [__file__]
 
 
-def test_noise_estimate_is_near_the_noise_rate() -> None:
+def test_noise_estimate_is_near_the_noise_rate_where_classes_hardly_overlap() -> None:
     X, y, checked = noisy_blobs(0.3)
     clf = MetaWeightClassifier(random_state=0, device="cpu").fit(X, y, meta_mask=checked)
     assert clf.label_noise_estimate_ == pytest.approx(0.3, abs=0.06)

@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks.accuracy.methods.method import Fitted, import_rival
 from benchmarks.accuracy.methods.same_network import network
 from benchmarks.accuracy.tasks import Problem
+from skmetaweight import MetaWeightedEstimator
 
 TRUSTED_SHARE = 0.5
 """Trusted rows together count as much as all others. No test row was asked."""
@@ -43,11 +44,11 @@ def on_union_upweighted(problem: Problem, seed: int, *, estimator: Any) -> Fitte
 
 
 def with_learned_weights(problem: Problem, seed: int, *, estimator: Any) -> Fitted:
-    """The recipe: MetaWeightClassifier's weights as another estimator's sample_weight."""
+    """MetaWeightClassifier's weights, handed to another estimator."""
     X, y, trusted = problem.union()
-    weights = network(seed).fit(X, y, meta_mask=trusted).sample_weights_
-    fitted = seeded_clone(estimator, seed).fit(X, y, sample_weight=weights)
-    return Fitted(fitted, weights[~trusted])
+    clf = MetaWeightedEstimator(seeded_clone(estimator, seed), network(seed))
+    clf.fit(X, y, meta_mask=trusted)
+    return Fitted(clf, clf.weigher_.sample_weights_[~trusted])
 
 
 def validation_rows(problem: Problem) -> dict[str, NDArray]:
