@@ -1,12 +1,27 @@
-"""What learned weights have to be before another learner is safe with them."""
+"""What another learner must take, and what learned weights must be for it to be safe with them."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils.validation import has_fit_parameter
 
-LEAST_WEIGHT = 0.1
+LEAST_WEIGHT = 0.01
 """Share of the mean weight below which a row is left out, and a class is not."""
+
+
+def check_estimator(estimator: Any, *, average: bool) -> None:
+    """Raise a TypeError if a learner takes no weights, or lacks probabilities to average."""
+    name = type(estimator).__name__
+    if not has_fit_parameter(estimator, "sample_weight"):
+        raise TypeError(
+            f"{name}.fit takes no sample_weight: pass a classifier that does, and put the steps of "
+            "a pipeline before MetaWeightedEstimator."
+        )
+    if average and not hasattr(estimator, "predict_proba"):
+        raise TypeError(f"average=True needs probabilities, and {name} has no predict_proba.")
 
 
 def usable_weights(

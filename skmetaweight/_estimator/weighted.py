@@ -10,13 +10,13 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, _fi
 from sklearn.utils import _safe_indexing, get_tags, indexable
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmetaweight._data.containers import stack_rows
 from skmetaweight._data.validation import check_sample_weight, check_y
 from skmetaweight._estimator.classifier import MetaWeightClassifier
 from skmetaweight._estimator.html import DocLinkMixin
-from skmetaweight._estimator.usable_weights import usable_weights
+from skmetaweight._estimator.usable_weights import check_estimator, usable_weights
 
 
 class MetaWeightedEstimator(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -24,7 +24,7 @@ class MetaWeightedEstimator(  # pyright: ignore[reportIncompatibleMethodOverride
 ):
     """Any classifier that takes ``sample_weight``, fit with learned weights.
 
-    Rows below a tenth of the mean weight are left out: boostings take steps of any length in leaves
+    Rows below 1% of the mean weight are left out: boostings take steps of any length in leaves
     that hold little else. A class whose mean is below it keeps its rows, at weight one.
 
     Parameters
@@ -33,6 +33,8 @@ class MetaWeightedEstimator(  # pyright: ignore[reportIncompatibleMethodOverride
         Takes ``sample_weight``: a boosting, a forest, a linear model.
     weigher : MetaWeightClassifier or None, default=None
         Learns the weights; None for ``MetaWeightClassifier()``.
+    average : bool, default=False
+        Whether probabilities are the mean of the estimator's and the weigher's.
 
     Attributes
     ----------
@@ -50,11 +52,15 @@ class MetaWeightedEstimator(  # pyright: ignore[reportIncompatibleMethodOverride
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "estimator": [HasMethods(["fit", "predict"])],
         "weigher": [MetaWeightClassifier, None],
+        "average": ["boolean"],
     }
 
-    def __init__(self, estimator: Any, weigher: MetaWeightClassifier | None = None) -> None:
+    def __init__(
+        self, estimator: Any, weigher: MetaWeightClassifier | None = None, *, average: bool = False
+    ) -> None:
         self.estimator = estimator
         self.weigher = weigher
+        self.average = average
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(
@@ -67,31 +73,21 @@ class MetaWeightedEstimator(  # pyright: ignore[reportIncompatibleMethodOverride
         y_meta: ArrayLike | None = None,
         meta_mask: ArrayLike | None = None,
     ) -> MetaWeightedEstimator:
-        """Learn weights, and fit the estimator with them.
-
-        Parameters
-        ----------
-        X, y, sample_weight, X_meta, y_meta, meta_mask
-            As in :meth:`MetaWeightClassifier.fit`.
-        """
-        if not has_fit_parameter(self.estimator, "sample_weight"):
-            raise TypeError(
-                f"{type(self.estimator).__name__}.fit takes no sample_weight: pass a classifier "
-                "that does, and put the steps of a pipeline before MetaWeightedEstimator."
-            )
+        """Learn weights and fit the estimator with them, from what MetaWeightClassifier takes."""
+        check_estimator(self.estimator, average=self.average)
         y = check_y(y)
         weigher: Any = clone(self.weigher or MetaWeightClassifier())
         trusted: Any = {"X_meta": X_meta, "y_meta": y_meta, "meta_mask": meta_mask}
         weigher.fit(X, y, sample_weight=sample_weight, **trusted)
         weights = usable_weights(weigher.sample_weights_, weigher.meta_indices_, y)
         counts = check_sample_weight(sample_weight, X)
-        if counts is not None:
-            weights *= counts / counts.mean()
         (X,) = indexable(X)
         if X_meta is not None:
             X, y = stack_rows(X, X_meta), np.append(y, check_y(y_meta, "y_meta"))
             weights = np.append(weights, np.ones(len(y) - len(weights)))
         kept = np.flatnonzero(weights)
+        if counts is not None:
+            weights[: len(counts)] *= counts / counts.mean()
         estimator: Any = clone(self.estimator)
         estimator.fit(_safe_indexing(X, kept), y[kept], sample_weight=weights[kept])
         self.estimator_, self.weigher_, self.sample_weights_ = estimator, weigher, weights
@@ -100,15 +96,18 @@ class MetaWeightedEstimator(  # pyright: ignore[reportIncompatibleMethodOverride
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Return the labels that the fitted estimator predicts."""
+        """Return the predicted label of each row."""
         check_is_fitted(self)
+        if self.average:
+            return self.classes_[self.predict_proba(X).argmax(axis=1)]
         return self.estimator_.predict(X)
 
     @available_if(lambda self: hasattr(self.estimator, "predict_proba"))
     def predict_proba(self, X: Any) -> NDArray[Any]:
-        """Return the class probabilities of the fitted estimator."""
+        """Return class probabilities, of shape (n_samples, n_classes)."""
         check_is_fitted(self)
-        return self.estimator_.predict_proba(X)
+        members = [self.estimator_, self.weigher_][: 1 + self.average]
+        return np.mean([member.predict_proba(X) for member in members], axis=0)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

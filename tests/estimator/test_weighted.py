@@ -38,12 +38,12 @@ def test_usable_weights(seed: int, scale: float) -> None:
     y = rng.integers(0, 6, 300)
     trusted = rng.choice(300, 20, replace=False)
     learned = rng.random(300) ** rng.integers(1, 9)
-    learned[y < rng.integers(0, 4)] *= rng.choice([0, 1e-9, 0.05])
+    learned[y < rng.integers(0, 4)] *= rng.choice([0, 1e-9, 0.005, 0.05])
     untrusted = ~np.isin(np.arange(300), trusted)
     relative = learned / learned[untrusted].mean()
     means = np.array([relative[untrusted & (y == label)].mean() for label in range(6)])
-    expected = np.where(relative < 0.1, 0, relative)
-    expected[means[y] < 0.1] = 1
+    expected = np.where(relative < 0.01, 0, relative)
+    expected[means[y] < 0.01] = 1
     expected[trusted] = 1
     learned[trusted] = 1 / scale  # one in sample_weights_, whatever the scale of the others
     np.testing.assert_allclose(usable_weights(scale * learned, trusted, y), expected)
@@ -134,6 +134,27 @@ def test_trusted_rows_take_the_categories_of_the_others(data: Data) -> None:
     assert len(clf.sample_weights_) == 96 + 18
 
 
+def test_average_is_the_mean_of_both(data: Data) -> None:
+    X, y = data.X, NAMES[data.y]
+    fits = [weighted().set_params(average=average) for average in (False, True)]
+    alone, both = (clf.fit(X, y, meta_mask=data.mask) for clf in fits)
+    expected = (alone.predict_proba(X) + alone.weigher_.predict_proba(X)) / 2
+    np.testing.assert_allclose(both.predict_proba(X), expected)
+    np.testing.assert_array_equal(both.predict(X), NAMES[expected.argmax(axis=1)])
+    assert (both.predict(X) != alone.predict(X)).any()
+
+
+@pytest.mark.parametrize("average", [False, True])
+def test_a_class_without_sample_weight_is_known(average: bool, data: Data) -> None:
+    weight = np.where((data.y == 1) & ~data.mask, 0.0, 1.0)
+    rest = ~data.mask
+    clf = weighted().set_params(average=average)
+    meta_set = {"X_meta": data.X_meta[data.y_meta != 1], "y_meta": data.y_meta[data.y_meta != 1]}
+    with pytest.warns(UserWarning, match="no row of the classes"):
+        clf.fit(data.X[rest], data.y[rest], sample_weight=weight[rest], **meta_set)
+    assert clf.predict_proba(data.X).shape == (96, 3)
+
+
 def test_without_probabilities(data: Data) -> None:
     clf = weighted(Perceptron()).fit(data.X, data.y, meta_mask=data.mask)
     assert not hasattr(clf, "predict_proba")
@@ -174,6 +195,11 @@ BAD: dict[str, tuple[Any, dict[str, Any], str]] = {
         make_pipeline(StandardScaler(), LogisticRegression()),
         {},
         "put the steps of a pipeline before MetaWeightedEstimator",
+    ),
+    "average": (
+        Perceptron(),
+        {"average": True},
+        "average=True needs .* Perceptron has no predict_",
     ),
     "weigher": (LogisticRegression(), {"weigher": LogisticRegression()}, "'weigher' parameter"),
 }
