@@ -29,10 +29,11 @@ class CertainSoftmax(Certain):
         {"module": Linear},
         {"module": Softmax, "criterion": nn.NLLLoss},
         {"predict_nonlinearity": lambda y: torch.softmax(2 * y, dim=-1)},
-        {"module": Certain, "lr": 1e-8},
-        {"module": CertainSoftmax, "criterion": nn.NLLLoss, "lr": 1e-8},
+        {"module": Softmax, "criterion": nn.NLLLoss, "temperature": 3},
+        {"module": Certain, "lr": 1e-8, "temperature": 1},
+        {"module": CertainSoftmax, "criterion": nn.NLLLoss, "lr": 1e-8, "temperature": 1},
     ],
-    ids=["default", "own", "NLLLoss", "nonlinearity", "certain", "certain NLLLoss"],
+    ids=["default", "own", "NLLLoss", "nonlinearity", "tempered", "certain", "certain NLLLoss"],
 )
 def test_logarithms_are_those_of_the_probabilities(params: dict[str, Any], data: Data) -> None:
     clf = quick(method="uniform", **params).fit(data.X, data.y, meta_mask=data.mask)
