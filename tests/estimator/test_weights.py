@@ -148,7 +148,7 @@ def test_warns_of_a_class_without_weight() -> None:
     y = np.repeat([0, 1, 2], [300, 300, 60])
     truth = np.where(y == 2, 0, y)  # whoever labelled the rows took some zeros for twos
     X, X_meta = (centres[labels] + rng.normal(size=(len(labels), 2)) for labels in (truth, y_meta))
-    sharp: dict[str, Any] = {"method": "l2rw", "method__sharpness": 40.0}
+    sharp: dict[str, Any] = {"method": "l2rw", "method__sharpness": 40.0, "meta_batch_size": 60}
     clf = MetaWeightClassifier(confirm_weights=False, random_state=0, device="cpu", **sharp)
     message = r'The rows labelled \[2\] have hardly any weight: .* class_weight="balanced"'
     with pytest.warns(UserWarning, match=message) as record:
