@@ -54,7 +54,7 @@ def _open_frame(X: Any, name: str) -> Any:
 
 
 def stack_rows(X: Any, X_meta: Any) -> Any:
-    """Return trusted rows below those of X, in the categories of X.
+    """Return trusted rows below those of X, in the categories of both.
 
     Raises
     ------
@@ -72,8 +72,19 @@ def stack_rows(X: Any, X_meta: Any) -> Any:
         return np.concatenate([X, X_meta])
     if not hasattr(X, "iloc"):
         return importlib.import_module("polars").concat([X, X_meta], how="vertical_relaxed")
-    categories = {name: dtype for name, dtype in X.dtypes.items() if dtype == "category"}
-    return importlib.import_module("pandas").concat([X, X_meta.astype(categories)])
+    pandas: Any = importlib.import_module("pandas")
+    both = {
+        name: pandas.CategoricalDtype(
+            _categories(X[name]).append(_categories(X_meta[name])).unique()
+        )
+        for name, dtype in X.dtypes.items()
+        if dtype == "category"
+    }
+    return pandas.concat([X.astype(both), X_meta.astype(both)])
+
+
+def _categories(column: Any) -> Any:
+    return column.astype("category").cat.categories
 
 
 def _open_values(values: Any, name: str) -> Any:

@@ -77,6 +77,7 @@ def encode_X(estimator: Any, X: Any, *, learned_from: bool = False) -> Any:
     return encoded
 
 
+@np.errstate(invalid="ignore")  # of infinite numbers of both signs, which are refused
 def read_X(estimator: Any, X: Any, table: Table | None, *, reset: bool) -> Any:
     """Validate rows without labels.
 

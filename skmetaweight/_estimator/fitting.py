@@ -97,17 +97,17 @@ def _training_options(
         "meta_class_weight": meta_class_weight(estimator.class_weight, data.classes, data.meta),
         "meta_robustness": _meta_robustness(estimator, data),
         "meta_is_trusted": data.meta_is_trusted,
-        "temperature": _temperature(estimator, data),
+        "temperature": _temperature(estimator, data, net),
         "confirm": not resume and _confirms(estimator, data, net.reweighter_, n_epochs),
     }
 
 
-def _temperature(estimator: Any, data: FitData) -> float | None:
-    """Return the temperature that is given; None if trusted rows are to tell it."""
+def _temperature(estimator: Any, data: FitData, net: ReweightedNet) -> float | None:
+    """Return the temperature that is given or known; None if trusted rows are to tell it."""
     if estimator.temperature != "auto":
         return float(estimator.temperature)
     is_usual = getattr(estimator, "predict_nonlinearity", "auto") == "auto"
-    return None if data.meta_is_trusted and is_usual else 1.0
+    return None if data.meta_is_trusted and is_usual else net.temperature_
 
 
 def _meta_robustness(estimator: Any, data: FitData) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import is_classifier
 from sklearn.utils.validation import has_fit_parameter
 
 LEAST_WEIGHT = 0.01
@@ -13,7 +14,11 @@ LEAST_WEIGHT = 0.01
 
 
 def check_estimator(estimator: Any, *, average: bool) -> None:
-    """Raise a TypeError if a learner takes no weights, or lacks probabilities to average."""
+    """Raise a TypeError if it is no classifier, takes no weights, or has nothing to average."""
+    if isinstance(estimator, type) or not is_classifier(estimator):
+        raise TypeError(
+            f"MetaWeightedEstimator takes a classifier, an object and no class; got {estimator!r}."
+        )
     name = type(estimator).__name__
     if not has_fit_parameter(estimator, "sample_weight"):
         raise TypeError(

@@ -76,6 +76,7 @@ class MetaWeightedEstimator(  # pyright: ignore[reportIncompatibleMethodOverride
         """Learn weights and fit the estimator with them, from what MetaWeightClassifier takes."""
         check_estimator(self.estimator, average=self.average)
         y = check_y(y)
+        estimator: Any = clone(self.estimator)
         weigher: Any = clone(self.weigher or MetaWeightClassifier())
         trusted: Any = {"X_meta": X_meta, "y_meta": y_meta, "meta_mask": meta_mask}
         weigher.fit(X, y, sample_weight=sample_weight, **trusted)
@@ -88,7 +89,6 @@ class MetaWeightedEstimator(  # pyright: ignore[reportIncompatibleMethodOverride
         kept = np.flatnonzero(weights)
         if counts is not None:
             weights[: len(counts)] *= counts / counts.mean()
-        estimator: Any = clone(self.estimator)
         estimator.fit(_safe_indexing(X, kept), y[kept], sample_weight=weights[kept])
         self.estimator_, self.weigher_, self.sample_weights_ = estimator, weigher, weights
         self.classes_ = estimator.classes_

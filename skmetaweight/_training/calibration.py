@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import zlib
 
 import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor
+
+from skmetaweight._data.batches import Rows
 
 ROWS_FOR_ONE = 5
 """Of so many trusted rows one is kept out of the training loss."""
@@ -15,10 +18,18 @@ HOTTEST = 20.0
 """Largest temperature."""
 
 
-def kept_out(n_meta: int, seed: int) -> Tensor:
-    """Draw the places of a fifth of the trusted rows; the same of as many in every training."""
-    places = torch.randperm(n_meta, generator=torch.Generator().manual_seed(seed))
-    return places[: n_meta // ROWS_FOR_ONE]
+def kept_out(rows: Rows, seed: int) -> Tensor:
+    """Draw the places of a fifth of the trusted rows.
+
+    By what the rows hold, so that trainings which go on with them in another order, or with more or
+    fewer, keep nearly the same out; by their places if they come in a Dataset or a dict.
+    """
+    n = len(rows)
+    if isinstance(rows.X, Tensor):
+        drawn = [zlib.crc32(row.numpy().tobytes(), seed % 2**32) for row in rows.X.cpu()]
+    else:
+        drawn = torch.randperm(n, generator=torch.Generator().manual_seed(seed)).tolist()
+    return torch.as_tensor(sorted(range(n), key=drawn.__getitem__)[: n // ROWS_FOR_ONE]).long()
 
 
 def taught_but(untaught: Tensor, ones: Tensor) -> Tensor | None:

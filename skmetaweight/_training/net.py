@@ -157,7 +157,7 @@ class ReweightedNet(RecordedNet):
         and some of them always if they are to tell the temperature. Further keywords say what the
         losses are.
         """
-        untaught = kept_out(0 if temperature else len(meta_rows), self.first_seed_)
+        untaught = torch.empty(0).long() if temperature else kept_out(meta_rows, self.first_seed_)
         self._begin(rows, meta_rows, epochs, untaught, confirm=confirm, **objective)
         self.tasks_ = tasks
         self.notify("on_train_begin", X=rows, y=rows.y)
@@ -243,9 +243,14 @@ class ReweightedNet(RecordedNet):
         )
 
     def _calibrated(self, untaught: Tensor) -> float:
-        """Return the temperature by the trusted rows that were not taught: all without a share."""
+        """Return the temperature by the trusted rows that were not taught: all without a share.
+
+        Where there are none, that of the training before, or one.
+        """
+        judges = untaught if self.meta_share else torch.arange(len(self.meta_rows_))
+        if not len(judges):
+            return self.temperature_
         self.temperature_ = 1.0
-        judges = untaught if self.meta_share else slice(None)
         log_probabilities = torch.from_numpy(self.log_probabilities(self.meta_rows_))
         return fit_temperature(log_probabilities[judges], self.meta_rows_.y.cpu()[judges])
 

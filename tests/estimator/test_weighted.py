@@ -9,9 +9,10 @@ import pytest
 import scipy.sparse as sp
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.linear_model import LogisticRegression, Perceptron
+from sklearn.linear_model import LinearRegression, LogisticRegression, Perceptron
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -19,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skmetaweight import MetaWeightClassifier, MetaWeightedEstimator
+from skmetaweight._data.containers import stack_rows
 from skmetaweight._estimator.usable_weights import usable_weights
 from skmetaweight.model_selection import TrustedKFold
 from skmetaweight.pipeline import make_meta_pipeline
@@ -232,3 +234,25 @@ def test_trusted_rows_of_another_kind(data: Data) -> None:
 )
 def test_estimator_checks(estimator: MetaWeightedEstimator, check: Any) -> None:
     check(estimator)
+
+
+@pytest.mark.parametrize("wrong", [LinearRegression(), KMeans(2), LogisticRegression], ids=repr)
+def test_only_classifiers_are_taken(wrong: Any, data: Data) -> None:
+    clf = MetaWeightedEstimator(wrong, quick())
+    with pytest.raises(TypeError, match="takes a classifier, an object and no class"):
+        clf.fit(data.X, data.y, meta_mask=data.mask)
+    assert not hasattr(clf, "weigher_")
+
+
+def test_trusted_rows_may_have_other_categories(data: Data) -> None:
+    def frame(X: np.ndarray, values: list[str]) -> pd.DataFrame:
+        table = pd.DataFrame(X).add_prefix("x")
+        return table.assign(g=pd.Categorical(np.resize(values, len(X))))
+
+    clf = MetaWeightedEstimator(
+        HistGradientBoostingClassifier(max_iter=3, categorical_features="from_dtype"), quick()
+    )
+    X_meta = frame(data.X_meta, ["u", "w"])
+    clf.fit(frame(data.X, ["u", "v"]), data.y, X_meta=X_meta, y_meta=data.y_meta)
+    assert list(stack_rows(frame(data.X, ["u", "v"]), X_meta)["g"].cat.categories) == list("uvw")
+    assert clf.predict(X_meta).shape == data.y_meta.shape

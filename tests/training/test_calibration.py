@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from skmetaweight._data.batches import Rows
 from skmetaweight._training.calibration import HOTTEST, fit_temperature, kept_out
 from tests.conftest import Data, quick
 
@@ -41,11 +42,35 @@ def test_no_rows_no_temperature() -> None:
     assert fit_temperature(torch.empty(0, 3), torch.empty(0, dtype=torch.long)) == 1
 
 
+def rows_of(X: Any) -> Rows:
+    y = np.zeros(len(X))
+    kind: dict[str, Any] = {"device": torch.device("cpu"), "dtype": torch.float32}
+    return Rows(X, y, cast_integers=True, **kind)
+
+
 def test_a_fifth_is_kept_out_and_always_the_same() -> None:
-    assert [len(kept_out(n, 3)) for n in (0, 4, 5, 100)] == [0, 0, 1, 20]
-    assert torch.equal(kept_out(100, 3), kept_out(100, 3))
-    assert not torch.equal(kept_out(100, 3), kept_out(100, 4))
-    assert len(set(kept_out(100, 3).tolist())) == 20
+    X = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+    assert [len(kept_out(rows_of(X[:n]), 3)) for n in (1, 4, 5, 100)] == [0, 0, 1, 20]
+    known = set(kept_out(rows_of(X), 3).tolist())
+    assert len(known) == 40
+    assert known != set(kept_out(rows_of(X), 4).tolist())
+    order = np.random.default_rng(1).permutation(200)
+    assert {int(order[i]) for i in kept_out(rows_of(X[order]), 3)} == known
+    fewer = kept_out(rows_of(X[:150]), 3)
+    assert len(known & set(fewer.tolist())) >= 25  # of thirty
+
+
+def test_calls_that_tell_no_temperature_keep_the_one_before(data: Data) -> None:
+    clf = quick(temperature="auto")
+    clf.partial_fit(data.X, data.y, X_meta=data.X_meta, y_meta=data.y_meta)
+    clf.net_.temperature_ = 2.5
+    few = [int(np.flatnonzero(data.y_meta == label)[0]) for label in (0, 1, 2)]
+    clf.partial_fit(data.X, data.y, X_meta=data.X_meta[few], y_meta=data.y_meta[few])
+    assert clf.temperature_ == 2.5
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "No trusted rows")
+        assert clf.partial_fit(data.X, data.y).temperature_ == 2.5
+        assert clf.fit(data.X, data.y).temperature_ == 1
 
 
 @pytest.mark.parametrize("criterion", [torch.nn.CrossEntropyLoss, torch.nn.NLLLoss])
@@ -79,8 +104,8 @@ def test_rows_kept_out_are_not_taught(kind: str, data: Data) -> None:
         clf.net_.temperature_ = 1.0
         return clf.predict_proba(data.X)
 
-    seed = quick(method="uniform").fit(data.X, data.y, X_meta=data.X_meta, y_meta=data.y_meta)
-    untaught = kept_out(len(data.y_meta), seed.net_.seed).numpy()
+    net = quick(method="uniform").fit(data.X, data.y, X_meta=data.X_meta, y_meta=data.y_meta).net_
+    untaught = kept_out(net.meta_rows_, net.seed).numpy()
     places = np.arange(len(data.y_meta))
     chosen = untaught if kind == "kept out" else np.setdiff1d(places, untaught)[: len(untaught)]
     y_meta = data.y_meta.copy()
@@ -105,7 +130,7 @@ def test_the_temperature_is_that_of_the_rows_kept_out(share: float, data: Data) 
     clf = quick(meta_share=share, max_epochs=6, lr=0.1)
     clf.fit(data.X, data.y, X_meta=data.X_meta, y_meta=data.y_meta)
     found, net = clf.temperature_, clf.net_
-    judges = kept_out(len(data.y_meta), net.seed).numpy() if share else slice(None)
+    judges = kept_out(net.meta_rows_, net.seed).numpy() if share else slice(None)
     net.temperature_ = 1.0
     log_p = torch.as_tensor(clf.predict_log_proba(data.X_meta[judges]))
     assert found == fit_temperature(log_p, torch.as_tensor(data.y_meta[judges]))
