@@ -39,4 +39,4 @@ def accuracy(clf: MetaWeightClassifier, rows: Any = X_TEST) -> float:
 
 
 def frame(rows: np.ndarray) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=NAMES)
+    return pd.DataFrame(rows.copy(), columns=NAMES)
