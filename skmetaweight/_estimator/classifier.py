@@ -88,7 +88,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         What logits are divided by before they become probabilities, or probabilities' logarithms
         likewise [5]_. "auto" fits it at the end of training to trusted rows: to all of them without
         a ``meta_share``, else to a fifth of them, drawn at random, that is kept out of the training
-        loss. It is 1 if there are none, or with a ``predict_nonlinearity`` of one's own.
+        loss. Without any, or with a ``predict_nonlinearity`` of one's own, it is 1, or what it was
+        before in a fit that goes on.
     early_stopping : bool, default=True
         Whether the epoch with the lowest meta loss is kept. All epochs are run; add skorch's
         ``EarlyStopping(monitor="meta_loss")`` to the callbacks to stop before.

@@ -125,7 +125,8 @@ def test_fits_of_all_kinds_at_once(data: Data) -> None:
             np.testing.assert_array_equal(found, expected[case], err_msg=case)
 
 
-def test_the_default_network_waits_for_no_other_fit(data: Data) -> None:
+def waiting() -> tuple[Callback, threading.Event, threading.Event]:
+    """Return a callback that stops a fit in its first epoch, told by one event, until another."""
     inside, go_on = threading.Event(), threading.Event()
 
     class Wait(Callback):
@@ -134,9 +135,14 @@ def test_the_default_network_waits_for_no_other_fit(data: Data) -> None:
             assert go_on.wait(30)
 
     Wait.__module__ = "skorch.callbacks"  # as one that draws nothing
-    waiting = quick(callbacks=[Wait()], max_epochs=1)
+    return Wait(), inside, go_on
+
+
+def test_the_default_network_waits_for_no_other_fit(data: Data) -> None:
+    wait, inside, go_on = waiting()
+    clf = quick(callbacks=[wait], max_epochs=1)
     with ThreadPoolExecutor(1) as pool:
-        fit = pool.submit(waiting.fit, data.X, data.y, meta_mask=data.mask)
+        fit = pool.submit(clf.fit, data.X, data.y, meta_mask=data.mask)
         assert inside.wait(30)
         quick(max_epochs=1).fit(data.X, data.y, meta_mask=data.mask)
         go_on.set()
@@ -330,19 +336,10 @@ def test_fits_of_one_estimator_wait_for_one_another(how: str, data: Data) -> Non
     "copied", [copy.deepcopy, clone, lambda clf: pickle.loads(pickle.dumps(clf))]
 )
 def test_a_copy_made_during_a_fit_waits_for_nothing(copied: Callable[..., Any], data: Data) -> None:
-    inside, go_on = threading.Event(), threading.Event()
-
-    class Wait(Callback):
-        def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
-            inside.set()
-            assert go_on.wait(30)
-
-    Wait.__module__ = "skorch.callbacks"  # as one that draws nothing
+    wait, inside, go_on = waiting()
     clf = quick(max_epochs=1)
     with ThreadPoolExecutor(2) as pool:
-        fit = pool.submit(
-            clf.set_params(callbacks=[Wait()]).fit, data.X, data.y, meta_mask=data.mask
-        )
+        fit = pool.submit(clf.set_params(callbacks=[wait]).fit, data.X, data.y, meta_mask=data.mask)
         assert inside.wait(30)
         clf.callbacks = None
         other = copied(clf)
