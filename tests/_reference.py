@@ -208,6 +208,24 @@ def paper_meta_weight_net_step(
     optimizer.step()
 
 
+class ClassMeansReference:
+    """Means by class with every past batch kept: each counts nine tenths of the next."""
+
+    def __init__(self):
+        self.past = []
+
+    def follow(self, values, labels):
+        self.past.append((values.tolist(), labels.tolist()))
+
+    def mean(self, label=None):
+        total = number = 0.0
+        for age, (values, labels) in enumerate(reversed(self.past)):
+            seen = [v for v, c in zip(values, labels, strict=True) if label in (None, c)]
+            total += 0.9**age * sum(seen)
+            number += 0.9**age * len(seen)
+        return total / number
+
+
 class MemoryReference:
     r"""Running means of :math:`\tilde a_i`, with every past mean square kept."""
 
@@ -216,22 +234,16 @@ class MemoryReference:
         self.values = [0.0] * n_rows
         self.mean_squares = []
         self.n_trusted = n_trusted
-        self.past = []
+        self.classes = ClassMeansReference()
 
     def read(self, batch):
         return torch.tensor([self.values[i] for i in batch.index], dtype=torch.float64)
 
     def centred(self, alignments, labels):
-        """Less a part of the class's mean, to which each batch counts nine tenths of the next."""
-        self.past.append((alignments.tolist(), labels.tolist()))
+        self.classes.follow(alignments, labels)
         result = alignments.clone()
         for i, label in enumerate(labels.tolist()):
-            total = number = 0.0
-            for age, (values, classes) in enumerate(reversed(self.past)):
-                of_class = [v for v, c in zip(values, classes, strict=True) if c == label]
-                total += 0.9**age * sum(of_class)
-                number += 0.9**age * len(of_class)
-            result[i] -= 4 / (4 + self.n_trusted[label]) * total / number
+            result[i] -= 4 / (4 + self.n_trusted[label]) * self.classes.mean(label)
         return result
 
     def scale(self, alignments, labels):
@@ -253,8 +265,18 @@ class MemoryMetaWeightNetReference(Reference):
     def __init__(self, *args, n_rows, n_trusted, prior=0.2, class_aware=False, **options):
         super().__init__(*args, **options)
         self.memory = MemoryReference(n_rows, n_trusted=n_trusted)
+        self.n_trusted = n_trusted
+        self.class_weights = ClassMeansReference()
         self.prior = prior
         self.class_aware = class_aware
+
+    def drawn_together(self, raw, labels):
+        means = self.class_weights
+        means.follow(raw, labels)
+        factors = [
+            (means.mean() / means.mean(c)) ** (8 / (8 + self.n_trusted[c])) for c in labels.tolist()
+        ]
+        return raw * torch.tensor(factors, dtype=torch.float64)
 
     def step(self, module, batch, meta_batch, lookahead_lr, *, update=True):
         params = trainable(module)
@@ -264,7 +286,7 @@ class MemoryMetaWeightNetReference(Reference):
         if self.class_aware:
             inputs = torch.cat([inputs, one_hot(batch.y, self.n_classes)], dim=1)
         raw = self.network(inputs)
-        weights = self.mean_one(raw, batch)
+        weights = self.mean_one(self.drawn_together(raw, batch.y), batch)
         if update:
             direction = self.meta_direction(module, params, meta_loss, meta_batch)
             scaled = self.memory.scale(per_sample_alignments(losses, params, direction), batch.y)

@@ -7,7 +7,7 @@ It may import ``_bilevel``. Read in this order:
    memory;
 3. ``_function_based``, ``_weighting``: what methods with a weighting function share, the network
    and the fitted function;
-4. ``_memory``: the running mean of each row's alignment;
+4. ``_memory``: the running mean of each row's alignment; ``_class_means``: of its class;
 5. ``_fmw_net``, ``_learning_to_reweight``: the other methods.
 
 To add one: write a subclass of :class:`Reweighter` in a file of its own, add its row to

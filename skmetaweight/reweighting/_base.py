@@ -146,7 +146,7 @@ class Reweighter(BaseEstimator, ABC):
         if not is_known:
             self._forget_rows()
         elif self.memory:
-            self.memory_.n_trusted = self.n_trusted_
+            self.memory_.classes.n_trusted = self.n_trusted_
         if self.alignment_layers_ == "last" and objective.head is None:
             warnings.warn(
                 "The module does not return the output of one linear layer, so gradients of all "

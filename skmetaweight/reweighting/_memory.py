@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from skmetaweight._bilevel.objective import tiny
+from skmetaweight.reweighting._class_means import ClassMeans
 
 MOST_QUANTILES = 256
 """Alignments that stand for those of all rows."""
@@ -22,12 +23,11 @@ class AlignmentMemory:
 
     where :math:`\tilde a_i` is
 
-    .. math:: a_i - \frac{4}{4 + n_{y_i}} \mu_{y_i},
+    .. math:: a_i - s_{y_i} \mu_{y_i},
 
     divided by a running root mean square over batches and clipped to :math:`\pm 3`, hence free of
-    scale. :math:`\mu_c` is a running mean over the rows labelled :math:`c`, and :math:`n_c` the
-    number of trusted ones: the fewer, the less is heeded of what speaks for, or against, all rows
-    of a class alike.
+    scale: the mean alignment :math:`\mu_c` of a class, as far as it is doubtful
+    (:class:`ClassMeans`, :math:`k = 4`), speaks neither for its rows nor against them.
 
     Parameters
     ----------
@@ -40,15 +40,12 @@ class AlignmentMemory:
 
     clip = 3.0
     scale_decay = 0.99
-    class_decay = 0.9
-    few = 4.0
 
     def __init__(self, n_rows: int, decay: float, n_trusted: Tensor) -> None:
         self.decay = decay
-        self.n_trusted = n_trusted
+        self.classes = ClassMeans(4.0, n_trusted)
         self.values = n_trusted.new_zeros(n_rows)
         self._scale = n_trusted.new_zeros(2)  # mean of squares, and the weight it has so far
-        self._classes = n_trusted.new_zeros(2, len(n_trusted))  # sums and numbers of rows
         self._one = n_trusted.new_ones(())
 
     def __getitem__(self, index: Tensor) -> Tensor:
@@ -56,9 +53,7 @@ class AlignmentMemory:
 
     def scale(self, alignments: Tensor, labels: Tensor) -> Tensor:
         r"""Return :math:`\tilde a_i`, after moving the running means and scale."""
-        both = torch.stack([alignments, self._one.expand_as(alignments)])
-        now = torch.zeros_like(self._classes).index_add_(1, labels, both)
-        self._classes.lerp_(now, 1 - self.class_decay)
+        self.classes.follow(alignments, labels)
         centred = self._centred(alignments, labels)
         now = torch.stack([centred.square().mean(), self._one])
         self._scale.lerp_(now, 1 - self.scale_decay)
@@ -70,9 +65,7 @@ class AlignmentMemory:
         return self._scaled(self._centred(alignments, labels)) * spread
 
     def _centred(self, alignments: Tensor, labels: Tensor) -> Tensor:
-        sums, n_rows = self._classes
-        means = sums / n_rows.clamp(min=tiny(sums))
-        return alignments - (self.few / (self.few + self.n_trusted) * means)[labels]
+        return alignments - (self.classes.doubtful * self.classes.means)[labels]
 
     def _scaled(self, alignments: Tensor) -> Tensor:
         mean_square, weight = self._scale
@@ -92,12 +85,10 @@ class AlignmentMemory:
         return values[places.long()]
 
     def state_dict(self) -> dict[str, Any]:
-        state = {"values": self.values, "scale": self._scale, "classes": self._classes}
-        state["n_trusted"] = self.n_trusted
-        return {name: value.clone() for name, value in state.items()}
+        state = {"values": self.values.clone(), "scale": self._scale.clone()}
+        return {**state, "classes": self.classes.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.values = state["values"].clone()
         self._scale = state["scale"].clone()
-        self._classes = state["classes"].clone()
-        self.n_trusted = state["n_trusted"].clone()
+        self.classes.load_state_dict(state["classes"])

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from skmetaweight._bilevel.objective import (
     Batch,
+    Objective,
     TrainingPass,
     gradient,
     lookahead,
@@ -20,7 +21,8 @@ from skmetaweight._bilevel.objective import (
     sample_mean,
     trainable,
 )
-from skmetaweight.reweighting._base import StepResult
+from skmetaweight.reweighting._base import Evaluation, StepResult
+from skmetaweight.reweighting._class_means import ClassMeans
 from skmetaweight.reweighting._function_based import FunctionBasedReweighter, check_setting
 from skmetaweight.reweighting._weighting import WeightingNetwork
 
@@ -41,7 +43,11 @@ class MetaWeightNet(FunctionBasedReweighter):
     .. math:: -\tfrac1n \sum_i \tilde a_i w_i
               + \beta\,\tfrac1n \sum_i (V_i - 1)^2,
               \qquad V_i = V_\psi(\ell_i / \log K,\, A_i), \quad
-              w_i = V_i \big/ \textstyle\tfrac1n \sum_j V_j .
+              w_i \propto V_i\, (\bar V / \bar V_{y_i})^{s_{y_i}}, \quad
+              \tfrac1n \sum_i w_i = 1 :
+
+    the mean weight :math:`\bar V_c` of a class is drawn to that of all rows, :math:`\bar V`, as far
+    as it is doubtful (:math:`s_c`, see :class:`ClassMeans`; :math:`k = 8`).
 
     Parameters
     ----------
@@ -173,6 +179,26 @@ class MetaWeightNet(FunctionBasedReweighter):
         lr = self.meta_lr or (6e-2 if self.memory else 1e-3)
         self.network_optimizer_ = make(self.network_.parameters(), lr=lr)
 
+    def bind(self, objective: Objective, n_rows: int, n_trusted: Tensor | None = None) -> None:
+        """Set the losses, and the number of training rows and of trusted rows of each class."""
+        super().bind(objective, n_rows, n_trusted)
+        if self.memory:
+            self.class_weights_.n_trusted = self.n_trusted_
+
+    def _forget_rows(self) -> None:
+        super()._forget_rows()
+        if self.memory:
+            self.class_weights_ = ClassMeans(8.0, self.n_trusted_)
+
+    def scaled(self, weights: Tensor, batch: Batch) -> Tensor:
+        return super().scaled(self._drawn_together(weights, batch.y), batch)
+
+    def raw_weights(self, rows: Evaluation) -> Tensor:
+        return self._drawn_together(super().raw_weights(rows), rows.labels)
+
+    def _drawn_together(self, weights: Tensor, labels: Tensor) -> Tensor:
+        return self.class_weights_.drawn_together(weights, labels) if self.memory else weights
+
     def _network(self, n_inputs: int) -> nn.Module:
         if not self.memory:
             return WeightingNetwork(n_inputs)
@@ -202,9 +228,16 @@ class MetaWeightNet(FunctionBasedReweighter):
                 )
                 self.step_weighting(grads)
             with torch.no_grad():
-                weights = self.scaled(self.network_(inputs), batch)
+                weights = self.scaled(self._raw(inputs, batch), batch)
         loss = self._fill_gradients(forward, weights)
         return StepResult(loss, forward.y_pred, forward.losses.detach(), weights, meta_loss)
+
+    def _raw(self, inputs: Tensor, batch: Batch) -> Tensor:
+        """Apply the function to a batch, with which the mean weights of classes move."""
+        raw = self.network_(inputs)
+        if self.memory:
+            self.class_weights_.follow(raw.detach(), batch.y)
+        return raw
 
     def hypergradient(
         self,
@@ -231,7 +264,7 @@ class MetaWeightNet(FunctionBasedReweighter):
         r"""Weigh by the memory as it was before the batch, from which :math:`\psi` then learns."""
         scaled = self.memory_.scale(alignments, batch.y)
         with torch.set_grad_enabled(update):
-            raw = self.network_(inputs)
+            raw = self._raw(inputs, batch)
             weights = self.scaled(raw, batch)
             if update:
                 objective = self.prior * (raw - 1).square() - scaled * weights
@@ -239,3 +272,16 @@ class MetaWeightNet(FunctionBasedReweighter):
                 self.step_weighting(self.network_gradient(surrogate))
         self.memory_.remember(batch.index, scaled)
         return self.confirmed(weights.detach(), raw.detach().mean())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that is learned, as tensors by name."""
+        state = super().state_dict()
+        if self.memory:
+            state["class_weights"] = self.class_weights_.state_dict()
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` returned."""
+        super().load_state_dict(state)
+        if self.memory:
+            self.class_weights_.load_state_dict(state["class_weights"])

@@ -80,7 +80,7 @@ def test_guess_keeps_the_order_and_moves_nothing():
     assert (guess.diff() > 0).all()
     assert abs(guess[3].item()) < 1e-15
     after = memory.state_dict()
-    assert all(torch.equal(after[name], before[name]) for name in before)
+    torch.testing.assert_close(after, before, rtol=0, atol=0)
 
 
 def test_nothing_speaks_against_a_class_without_trusted_rows():
