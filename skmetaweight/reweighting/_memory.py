@@ -40,10 +40,11 @@ class AlignmentMemory:
 
     clip = 3.0
     scale_decay = 0.99
+    few_trusted = 4.0
 
     def __init__(self, n_rows: int, decay: float, n_trusted: Tensor) -> None:
         self.decay = decay
-        self.classes = ClassMeans(4.0, n_trusted)
+        self.classes = ClassMeans(self.few_trusted, n_trusted)
         self.values = n_trusted.new_zeros(n_rows)
         self._scale = n_trusted.new_zeros(2)  # mean of squares, and the weight it has so far
         self._one = n_trusted.new_ones(())

@@ -106,6 +106,7 @@ class MetaWeightNet(FunctionBasedReweighter):
     """
 
     paper_url = "https://arxiv.org/abs/1902.07379"
+    few_trusted = 8.0
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **FunctionBasedReweighter._parameter_constraints,
@@ -188,7 +189,7 @@ class MetaWeightNet(FunctionBasedReweighter):
     def _forget_rows(self) -> None:
         super()._forget_rows()
         if self.memory:
-            self.class_weights_ = ClassMeans(8.0, self.n_trusted_)
+            self.class_weights_ = ClassMeans(self.few_trusted, self.n_trusted_)
 
     def scaled(self, weights: Tensor, batch: Batch) -> Tensor:
         return super().scaled(self._drawn_together(weights, batch.y), batch)

@@ -12,6 +12,7 @@ from sklearn.tree import DecisionTreeClassifier
 from torch import nn
 
 from benchmarks.accuracy.methods import METHODS
+from benchmarks.accuracy.methods.ablations import WITHOUT
 from benchmarks.accuracy.methods.method import import_rival
 from benchmarks.accuracy.methods.rivals import on_union_upweighted, validation_rows
 from benchmarks.accuracy.methods.tabular_networks import NegativeOfLabel, TabMMembers
@@ -114,3 +115,16 @@ def test_a_missing_package_is_named_with_what_to_do(monkeypatch):
 def test_rivals_fit_where_they_are_installed(problem, package, name):
     pytest.importorskip(package)
     assert score(METHODS[name].fit(problem, 0), problem)["accuracy"] > 0.5
+
+
+OF_OTHER_TASKS = {"rare-class-rule", "many-trusted-rule"}
+
+
+def test_a_part_that_is_taken_out_is_missed(problem):
+    names = ["mw-net", *(f"mw-net-without-{part}" for part in WITHOUT), "mw-net"]
+    default, *without, again = (
+        METHODS[name].fit(problem, 0).classifier.predict_proba(problem.X_test) for name in names
+    )
+    missed = {part for part, p in zip(WITHOUT, without, strict=True) if (p != default).any()}
+    assert missed == WITHOUT.keys() - OF_OTHER_TASKS
+    np.testing.assert_array_equal(again, default)

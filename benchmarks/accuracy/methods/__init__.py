@@ -7,7 +7,8 @@ Read in this order:
 3. ``rivals``: scikit-learn's, CatBoost's and cleanlab's classifiers;
 4. ``tabular_networks``: RealMLP and TabM, and TabM within our training;
 5. ``without_trusted_rows``: fits that see no trusted row;
-6. ``imbalance``: fits for imbalanced classes.
+6. ``imbalance``: fits for imbalanced classes;
+7. ``ablations``: our default with one part taken out.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from functools import partial
 from sklearn.base import clone
 from torch import nn
 
+from benchmarks.accuracy.methods.ablations import WITHOUT, without
 from benchmarks.accuracy.methods.imbalance import balanced_forest, prior_adjusted
 from benchmarks.accuracy.methods.method import Method
 from benchmarks.accuracy.methods.rivals import (
@@ -131,3 +133,6 @@ FOR_IMBALANCE: dict[str, Method] = {
     "l2rw-balanced": Method(partial(with_meta, method="l2rw", **BALANCED), 2.6),
 }
 METHODS |= {name: replace(method, imbalanced_only=True) for name, method in FOR_IMBALANCE.items()}
+METHODS |= {
+    f"mw-net-without-{part}": Method(partial(without, part), 2.6, is_slow=True) for part in WITHOUT
+}
