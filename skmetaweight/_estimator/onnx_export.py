@@ -204,7 +204,8 @@ def _compare(runtime: Any, path: Path, module: Probabilities, inputs: Inputs) ->
     difference = np.abs(found - expected).max()
     if not difference <= TOLERANCE:
         raise ValueError(
-            f"The ONNX file of {type(module.module).__name__} was not kept: of {len(found)} rows "
-            f"its probabilities differ by {difference:.2g}. Check that the module in evaluation "
-            "mode always gives the same for the same row."
+            f"The ONNX file of {type(module.module).__name__} was not kept: its probabilities differ "
+            f"from those of torch by {difference:.2g} in a batch of {len(found)}. Check that the "
+            "module in evaluation mode always gives the same for the same row, and update "
+            "onnxscript."
         )
