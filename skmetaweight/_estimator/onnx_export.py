@@ -86,7 +86,8 @@ def export_onnx(clf: Any, path: str | os.PathLike[str], X: Any = None) -> None:
             "a file without: pass some as X=."
         )
     metadata = _metadata(fitted)
-    batches = [_on_cpu(rows.take(torch.arange(n) % len(rows)).X) for n in BATCH_SIZES]
+    places = [torch.arange(n, device=rows.device) % len(rows) for n in BATCH_SIZES]
+    batches = [_on_cpu(rows.take(some).X) for some in places]
     module = Probabilities(net)
     with _quietly():
         program = _exported(module, batches[1])
@@ -204,8 +205,8 @@ def _compare(runtime: Any, path: Path, module: Probabilities, inputs: Inputs) ->
     difference = np.abs(found - expected).max()
     if not difference <= TOLERANCE:
         raise ValueError(
-            f"The ONNX file of {type(module.module).__name__} was not kept: its probabilities differ "
-            f"from those of torch by {difference:.2g} in a batch of {len(found)}. Check that the "
-            "module in evaluation mode always gives the same for the same row, and update "
+            f"The ONNX file of {type(module.module).__name__} was not kept: its probabilities "
+            f"differ from those of torch by {difference:.2g} in a batch of {len(found)}. Check "
+            "that the module in evaluation mode always gives the same for the same row, and update "
             "onnxscript."
         )
