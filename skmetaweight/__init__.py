@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from skmetaweight._estimator.classifier import MetaWeightClassifier
+from skmetaweight._estimator.onnx_export import export_onnx
 from skmetaweight._estimator.weighted import MetaWeightedEstimator
 from skmetaweight._tabular.modules import TabularMLP
 from skmetaweight.reweighting import (
@@ -28,4 +29,5 @@ __all__ = [
     "TabularMLP",
     "Uniform",
     "WeightingFunction",
+    "export_onnx",
 ]

@@ -7,11 +7,12 @@ fitted state before or after, and a fit that fails leaves the estimator as it wa
 from __future__ import annotations
 
 import copy
+import copyreg
 import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, SupportsIndex
 
 from sklearn.base import BaseEstimator
 from torch import Tensor
@@ -40,6 +41,18 @@ class PortableMixin(BaseEstimator):
         if net is None or self.warm_start or net.is_stream_:
             return state
         return {**state, "net_": net.without_training_state()}
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        return copyreg.__newobj__, (type(self),), self.__getstate__()  # pyright: ignore
+
+    def __reduce__(self) -> Any:
+        """Refuse what asks for this rather than for ``__reduce_ex__``: it is skops, not pickle."""
+        if not hasattr(self, "net_"):
+            return super().__reduce__()
+        raise TypeError(
+            f"skops cannot hold the tensors of a fitted {type(self).__name__}: write it with "
+            "clf.save(path), or pickle it, in MLflow with serialization_format='cloudpickle'."
+        )
 
     def __copy__(self) -> Any:
         return snapshot(self)

@@ -157,7 +157,7 @@ class RowsNet(NeuralNetClassifier):
     def evaluate(self, rows: Rows) -> Judgement:
         """Judge labelled rows in evaluation mode, in one pass over them."""
         self.module_.eval()
-        to_probabilities = self._to_probabilities()
+        to_probabilities = self.to_probabilities()
         parts = []
         for batch in rows.chunks(EVALUATION_ROWS):
             outputs = self.outputs(batch.X)
@@ -169,13 +169,14 @@ class RowsNet(NeuralNetClassifier):
 
     def probabilities(self, rows: Rows) -> np.ndarray:
         """Return class probabilities of shape (n, n_classes), in float64."""
-        return self._predicted(rows, self._to_probabilities())
+        return self._predicted(rows, self.to_probabilities())
 
     def log_probabilities(self, rows: Rows) -> np.ndarray:
         """Return their logarithms, finite also where a probability is zero by rounding."""
         return self._predicted(rows, self._to_log_probabilities)
 
-    def _to_probabilities(self) -> Callable[[Tensor], Tensor]:
+    def to_probabilities(self) -> Callable[[Tensor], Tensor]:
+        """Return what turns outputs into class probabilities."""
         if self.temperature_ == 1:
             return self._get_predict_nonlinearity()
         return lambda outputs: self._to_log_probabilities(outputs).exp()

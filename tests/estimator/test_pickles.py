@@ -5,7 +5,10 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -92,6 +95,31 @@ def test_size() -> None:
     n_bytes = sum(4 * parameter.numel() for parameter in clf.net_.module_.parameters())
     assert len(pickle.dumps(clf)) < 1.2 * n_bytes
     assert len(pickle.dumps(clf.set_params(warm_start=True))) > 3 * n_bytes
+
+
+def test_what_takes_an_estimator_apart_is_told_what_to_use(data: Data) -> None:
+    """skops, which is not installed here, calls ``__reduce__`` of an estimator first."""
+    clf = quick()
+    assert clf.__reduce__()
+    with pytest.raises(TypeError, match=r"^skops cannot hold .*clf\.save\(path\), or pickle"):
+        fit(clf, data).__reduce__()
+
+
+def test_a_pickle_opens_in_another_process(tmp_path: Path, data: Data) -> None:
+    clf = fit(quick(), data)
+    for name, dump in {"pickle": pickle.dump, "cloudpickle": cloudpickle.dump}.items():
+        with (tmp_path / name).open("wb") as file:
+            dump(clf, file)
+    joblib.dump(clf, tmp_path / "joblib")
+    np.save(tmp_path / "X.npy", data.X)
+    code = (
+        "import joblib, numpy, pickle; X = numpy.load('X.npy'); numpy.save('found.npy', ["
+        "joblib.load('joblib').predict_proba(X), "
+        "*(pickle.load(open(n, 'rb')).predict_proba(X) for n in ('pickle', 'cloudpickle'))])"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    for found in np.load(tmp_path / "found.npy"):
+        np.testing.assert_array_equal(found, clf.predict_proba(data.X))
 
 
 def test_an_unfitted_classifier(data: Data) -> None:
