@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from skmetaweight import FirstOrderMetaWeightNet, MetaWeightNet
+from skmetaweight.reweighting import make_reweighter
 from tests.conftest import quick
 
 METHODS = {
@@ -106,3 +107,11 @@ def test_trying_a_network_out_leaves_it_as_it_is(make, n_inputs, function):
 def test_wrong_optimisers(data, method, optimizer, message):
     with pytest.raises((ValueError, TypeError), match=re.escape(message)):
         quick(method=method, method__optimizer=optimizer).fit(data.X, data.y, meta_mask=data.mask)
+
+
+@pytest.mark.parametrize("method", ["x", None, 3, MetaWeightNet, ["mw-net"], {}])
+def test_methods_that_do_not_exist(method):
+    with pytest.raises(
+        ValueError, match=r"^method must be one of mw-net, .*, or a Reweighter; "
+    ):
+        make_reweighter(method)
