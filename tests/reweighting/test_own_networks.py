@@ -111,7 +111,5 @@ def test_wrong_optimisers(data, method, optimizer, message):
 
 @pytest.mark.parametrize("method", ["x", None, 3, MetaWeightNet, ["mw-net"], {}])
 def test_methods_that_do_not_exist(method):
-    with pytest.raises(
-        ValueError, match=r"^method must be one of mw-net, .*, or a Reweighter; "
-    ):
+    with pytest.raises(ValueError, match=r"^method must be one of mw-net, .*, or a Reweighter; "):
         make_reweighter(method)
