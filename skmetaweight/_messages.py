@@ -1,10 +1,13 @@
-"""What messages of all wings have in common: how they list values, and ask for a package."""
+"""What messages of all wings share: lists of values, errors explained, packages asked for."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
+
+import torch
 
 MOST_LISTED = 10
 """Values that a message lists before it counts."""
@@ -38,6 +41,34 @@ def first_line(error: BaseException) -> str:
     """Return the first sentence of what an error says, without its full stop."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0].strip().rstrip(".:")[:300]
+
+
+@contextmanager
+def explained(
+    name: str, given: Any, what: str = "cannot be built", cure: str = ""
+) -> Iterator[None]:
+    """Raise what goes wrong with a parameter as one sentence that names it.
+
+    Raises
+    ------
+    TypeError
+        If that is what went wrong.
+    ValueError
+        If anything else did, but for a lack of memory.
+    """
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        cure = cure or f"Check {name} and its {name}__* parameters."
+        raise kind(f"{name}={written(given)} {what}: {first_line(error)}. {cure}") from error
+
+
+def written(given: Any) -> str:
+    """Write a class or a function by its name, all else as Python does."""
+    return getattr(given, "__name__", None) or shortened(given)
 
 
 def import_pandas(what: str) -> Any:

@@ -211,7 +211,7 @@ def make_long_tailed(
 def _check_noise(noise: str, noise_rate: float, **arguments: Any) -> None:
     if noise not in get_args(Noise):
         raise ValueError(f"noise must be one of {', '.join(get_args(Noise))}; got {noise!r}.")
-    if not (isinstance(noise_rate, Real) and 0 <= noise_rate <= 1):
+    if isinstance(noise_rate, bool) or not (isinstance(noise_rate, Real) and 0 <= noise_rate <= 1):
         raise ValueError(f"noise_rate must be a number in [0, 1], got {noise_rate!r}.")
     for name, value in arguments.items():
         user = _ARGUMENT_USERS[name]
@@ -225,6 +225,8 @@ def _encode(y: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.intp]]:
     labels = np.asarray(y)
     if labels.ndim != 1:
         raise ValueError(f"y must be one-dimensional, got shape {labels.shape}.")
+    if labels.dtype.kind == "U" and not all(isinstance(label, str) for label in y):
+        raise ValueError("y must hold labels of one kind, got text and others: make all text.")
     try:
         classes, codes = np.unique(labels, return_inverse=True)
     except TypeError as error:

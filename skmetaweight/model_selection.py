@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import BaseCrossValidator, StratifiedKFold
-from sklearn.utils.validation import column_or_1d, indexable
+from sklearn.utils.validation import indexable
 
 from skmetaweight._data.meta_set import split_by_mask
+from skmetaweight._data.validation import check_y
 from skmetaweight._messages import listed
 
 __all__ = ["TrustedKFold"]
@@ -105,7 +107,9 @@ class TrustedKFold(BaseCrossValidator):
         X, y = indexable(X, y)
         if y is None:
             raise ValueError("TrustedKFold stratifies by class: y is missing.")
-        y = column_or_1d(y)
+        if not isinstance(self.n_splits, Integral) or self.n_splits < 2:
+            raise ValueError(f"n_splits must be a whole number from 2, got {self.n_splits!r}.")
+        y = check_y(y)
         _, trusted = split_by_mask(_given_mask(groups, meta_mask), len(y))
         labels, sizes = np.unique(y[trusted], return_counts=True)
         if sizes.max() < self.n_splits:

@@ -91,6 +91,8 @@ def make_meta_pipeline(*steps: Any, memory: Any = None, verbose: bool = False) -
     ------
     ValueError
         If the last step does not take ``X_meta``.
+    TypeError
+        If a step is a class.
 
     Examples
     --------
@@ -105,6 +107,9 @@ def make_meta_pipeline(*steps: Any, memory: Any = None, verbose: bool = False) -
     >>> pipe.fit(X[60:], y_noisy, X_meta=X[:60], y_meta=y[:60]).predict(X).shape
     (569,)
     """
+    classes = [step.__name__ for step in steps if isinstance(step, type)]
+    if classes:
+        raise TypeError(f"Steps are objects, not classes: pass {classes[0]}(), not {classes[0]}.")
     names, _ = zip(*make_pipeline(*steps).steps, strict=True) if steps else ((), ())
     pipeline = MetaPipeline(
         list(zip(names, steps, strict=True)),

@@ -402,3 +402,15 @@ def test_long_tail_data_errors() -> None:
         make_long_tailed(np.eye(3), [0, 1, 0, 1])
     with pytest.raises(ValueError, match="at least 2 classes, got 1"):
         make_long_tailed(np.eye(3), [1, 1, 1])
+
+
+@pytest.mark.parametrize("noise_rate", [True, False, "x", None, 2, np.nan, [0.1]])
+def test_rates_are_numbers(noise_rate):
+    with pytest.raises(ValueError, match=r"noise_rate must be a number in \[0, 1\], got"):
+        corrupt_labels([0, 1, 0, 1], noise_rate=noise_rate)
+
+
+@pytest.mark.parametrize("y", [[1, "a"], ["a", 2.5, "b"], ["a", True]])
+def test_labels_are_of_one_kind(y):
+    with pytest.raises(ValueError, match="labels of one kind"):
+        corrupt_labels(y)

@@ -49,7 +49,7 @@ def test_messages_about_many_classes(classes: np.ndarray) -> None:
         says(lambda: encode(np.append(classes, classes[::-1])[:2001], classes[:900], "y_meta")),
         says(lambda: encode(classes, classes[:2], "y")),
         says(lambda: warn_of_missing_classes(np.array([3]), classes)),
-        says(lambda: warn_of_suppressed_classes(weights, CLASSES, classes)),
+        says(lambda: warn_of_suppressed_classes(weights, CLASSES, classes, set())),
         says(lambda: weigh_by_class({"other": 1.0}, classes, rows)),
         says(lambda: weigh_by_class(dict.fromkeys(classes.tolist(), -1.0), classes, rows)),
         says(lambda: weigh_by_class(dict.fromkeys(classes.tolist(), 0.0), classes, rows)),

@@ -63,3 +63,24 @@ def test_bad_calls(data: Data) -> None:
     with pytest.raises(ValueError, match="y is missing"):
         next(TrustedKFold(3).split(data.X, groups=data.mask))
     assert repr(TrustedKFold(3)) == "TrustedKFold(n_splits=3, random_state=None, shuffle=False)"
+
+
+@pytest.mark.parametrize("n_splits", ["x", 2.5, None, 0, 1, -1, True, [2]])
+def test_splits_are_a_number_from_two(n_splits: Any, data: Data) -> None:
+    with pytest.raises(ValueError, match=r"^n_splits must be a whole number from 2, got "):
+        list(TrustedKFold(n_splits).split(data.X, data.y, meta_mask=data.mask))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda y: [None] * len(y), "missing labels"),
+        (lambda y: y + 0.5, "Unknown label type"),
+        (lambda y: np.where(y == 0, np.nan, y), "contains NaN"),
+        (lambda y: [1, "a"] * (len(y) // 2), "several kinds"),
+    ],
+)
+def test_labels_to_stratify_by_are_labels(make: Any, message: str, data: Data) -> None:
+    y = np.array(make(data.y), dtype=object) if message == "several kinds" else make(data.y)
+    with pytest.raises(ValueError, match=message):
+        list(TrustedKFold(2).split(data.X, y, meta_mask=data.mask))

@@ -61,3 +61,11 @@ def test_meta_set_that_would_not_be_transformed_is_refused(data: Data) -> None:
     pipe = MetaPipeline([("scale", StandardScaler()), ("clf", quick())])
     with pytest.raises(ValueError, match="untransformed: use make_meta_pipeline"):
         pipe.fit(data.X, data.y, X_meta=data.X_meta, y_meta=data.y_meta)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_steps_are_objects(place: int) -> None:
+    steps: list[Any] = [StandardScaler(), quick()]
+    steps[place] = type(steps[place])
+    with pytest.raises(TypeError, match=rf"pass {steps[place].__name__}\(\), not "):
+        make_meta_pipeline(*steps)

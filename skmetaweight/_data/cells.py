@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,15 @@ from skmetaweight._tabular.disguised import CellError, types_in
 
 COMPLEX = {complex, np.complex64, np.complex128}
 NESTED = (list, tuple, Mapping, Set, np.ndarray)
+
+
+def refuse_no_rows(X: Any, name: str) -> None:
+    """Raise a ValueError if X is None, or a single value."""
+    if X is None or isinstance(X, str | bytes | Number):
+        raise ValueError(
+            f"Input {name} must be rows, e.g. an array of shape (n_samples, n_features), got "
+            f"{shortened(X)}."
+        )
 
 
 def refuse_nested(X: Any) -> None:

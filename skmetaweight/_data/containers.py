@@ -14,7 +14,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import _num_samples
 from torch import Tensor
 
-from skmetaweight._data.cells import refuse_complex, refuse_masked, refuse_ragged
+from skmetaweight._data.cells import refuse_complex, refuse_masked, refuse_no_rows, refuse_ragged
 from skmetaweight._data.dataset_rows import open_dataset
 from skmetaweight._messages import listed
 from skmetaweight._tabular.columns import is_frame
@@ -26,9 +26,10 @@ def open_X(estimator: Any, X: Any, name: str = "X") -> Any:
     Raises
     ------
     ValueError
-        If X has not been collected, has ragged rows, columns of the same name or complex numbers,
-        or is a Dataset that cannot be used.
+        If X is no rows, has not been collected, has ragged rows, columns of the same name or
+        complex numbers, or is a Dataset that cannot be used.
     """
+    refuse_no_rows(X, name)
     kind = f"{name} ({type(X).__name__})"
     if hasattr(X, "collect_schema") and hasattr(X, "collect"):
         raise ValueError(f"{kind} has not been computed yet: pass {name}.collect().")
@@ -53,19 +54,20 @@ def _open_frame(X: Any, name: str) -> Any:
     return X
 
 
-def stack_rows(X: Any, X_meta: Any) -> Any:
-    """Return trusted rows below those of X, in the categories of both.
-
-    Raises
-    ------
-    ValueError
-        If one of them is a frame or sparse, and the other is not.
-    """
+def refuse_other_kind(X: Any, X_meta: Any) -> None:
+    """Raise a ValueError if X or X_meta is a frame or sparse, and the other is not."""
     kinds = [(is_frame(rows) and type(rows), issparse(rows)) for rows in (X, X_meta)]
     if kinds[0] != kinds[1]:
-        raise ValueError(
-            f"X is a {type(X).__name__} and X_meta a {type(X_meta).__name__}: pass both alike."
-        )
+        raise ValueError(f"X is a {_kind(X)} and X_meta a {_kind(X_meta)}: pass both alike.")
+
+
+def _kind(X: Any) -> str:
+    package = type(X).__module__.split(".")[0]
+    return f"{package}.{type(X).__name__}" if is_frame(X) else type(X).__name__
+
+
+def stack_rows(X: Any, X_meta: Any) -> Any:
+    """Return trusted rows below those of X, of the same kind, in the categories of both."""
     if issparse(X):
         return vstack([X, X_meta], format="csr")
     if not is_frame(X):
@@ -148,5 +150,7 @@ def check_same_kind(estimator: Any, X: Any, *, reset: bool) -> None:
     known = estimator._keys
     if keys == known:
         return
-    now, before = (f"is a dict of {each}" if each else "is no dict" for each in (keys, known))
+    now, before = (
+        "is no dict" if each is None else f"is a dict of {each}" for each in (keys, known)
+    )
     raise ValueError(f"Input X {now}, but X of fit {before}.")

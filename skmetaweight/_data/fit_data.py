@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from skmetaweight._data.containers import open_X
 from skmetaweight._data.dataset_rows import labels_of
-from skmetaweight._data.labels import of_one_kind, one_column
 from skmetaweight._data.meta_set import split_by_mask, split_off, warn_of_missing_classes
 from skmetaweight._data.scale import warn_of_scale
 from skmetaweight._data.unusual import (
     warn_of_absurd_numbers,
     warn_of_changed_columns,
+    warn_of_drift,
     warn_of_merged_numbers,
 )
 from skmetaweight._data.validation import (
@@ -69,7 +69,7 @@ class GivenData(NamedTuple):
             If they do not.
         """
         X = open_X(estimator, self.X)
-        X_meta = open_X(estimator, self.X_meta, "X_meta")
+        X_meta = None if self.X_meta is None else open_X(estimator, self.X_meta, "X_meta")
         y, y_meta = labels_of(X, self.y), labels_of(X_meta, self.y_meta)
         if (X_meta is None) != (y_meta is None):
             given, missing = ("X_meta", "y_meta") if y_meta is None else ("y_meta", "X_meta")
@@ -138,6 +138,7 @@ def check_fit_data(
         if resume:
             table, known = table.widened(train.X), table
             warn_of_changed_columns(estimator, known, table)
+            warn_of_drift(estimator, table, train.X)
         warn_of_absurd_numbers(estimator, table, *looked_at)
         warn_of_merged_numbers(estimator, table, given.X, train.X)
     estimator._table = table
@@ -201,7 +202,7 @@ def _numbers(X: Any) -> Any:
 
 def _check_classes(estimator: Any, y: Any, classes: Any, *, resume: bool) -> NDArray[Any]:
     if classes is not None:
-        classes = np.unique(of_one_kind(one_column(classes, "classes"), "classes"))
+        classes = np.unique(check_y(classes, "classes"))
     if resume:
         if classes is not None and not np.array_equal(classes, estimator.classes_):
             raise ValueError(

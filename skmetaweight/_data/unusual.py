@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmetaweight._tabular.disguised import is_missing, kind_of_values, types_in
-from skmetaweight._tabular.ranges import extremes_of
+from skmetaweight._tabular.ranges import ENOUGH_FAR, extremes_of
 from skmetaweight._tabular.reading import Mixed
 from skmetaweight._tabular.tables import UNKNOWN, Table
 from skmetaweight._tabular.units import collapsing_columns, drowned_columns
@@ -74,6 +74,30 @@ def warn_of_changed_columns(estimator: Any, known: Table, table: Table) -> None:
             f"These training rows have numbers altogether unlike those before in column "
             f"{_few(each)}. The network takes them as they are now, and has to learn the column "
             "anew. If the unit has changed, convert all rows, trusted ones too, to one unit."
+        )
+
+
+def warn_of_drift(estimator: Any, table: Table, X: Any) -> None:
+    """Warn, once of each, of columns that training rows of a stream show wholly elsewhere."""
+    ranges, X = table.ranges, _numbers_of(X)
+    if ranges is None or table.scaler is not None or X.shape[0] < ENOUGH_FAR:
+        return
+    names, extremes = _names_of_numbers(estimator, table), extremes_of(X)
+    told = {f"drift of {names[i]!r}": i for i in ranges.left_by(extremes)}
+    news = told.keys() - estimator._told
+    estimator._told.update(news)
+    each = [
+        f"{names[i]!r} ({extremes.low[i]:g} to {extremes.high[i]:g}, at first within "
+        f"{ranges.spread[i]:g} of {ranges.middle[i]:g})"
+        for what, i in told.items()
+        if what in news
+    ]
+    if each:
+        _warn(
+            f"All of these training rows are far from those of the first call in column "
+            f"{_few(each)}, by which the network still scales it: what drifts on is learned less "
+            "and less well. Subtract from the column what drifts, e.g. a time, or fit anew on late "
+            "rows."
         )
 
 

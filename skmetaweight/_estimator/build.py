@@ -14,6 +14,7 @@ from torch import nn
 from skmetaweight._data.fit_data import FitData
 from skmetaweight._data.unusual import warn_of_lost_digits
 from skmetaweight._estimator.default_network import default_network_options, set_statistics
+from skmetaweight._messages import listed, shortened
 from skmetaweight._tabular.modules import TabularMLP
 from skmetaweight._training.building import as_callbacks
 from skmetaweight._training.net import ReweightedNet
@@ -146,9 +147,23 @@ def _refuse_compilation(estimator: Any) -> None:
 def _net_options(estimator: Any, data: FitData, seed: int) -> dict[str, Any]:
     """Return the module and the options that the user gave by prefix, which come first."""
     module, given = estimator.module, estimator._net_params()
+    _refuse_options_of_instances(estimator, given)
     if module is None:
         return default_network_options(data, estimator._table, seed, given)
     return {"module": copy.deepcopy(module) if isinstance(module, nn.Module) else module, **given}
+
+
+def _refuse_options_of_instances(estimator: Any, given: dict[str, Any]) -> None:
+    """Raise a ValueError if a part is an instance, and has options with which to build another."""
+    for name in ("module", "criterion"):
+        part = getattr(estimator, name)
+        options = [option for option in given if option.startswith(f"{name}__")]
+        if isinstance(part, nn.Module) and options:
+            raise ValueError(
+                f"{options[0]}={shortened(given[options[0]])} is for a class, but {name} is an "
+                f"instance of {type(part).__name__}, which is taken as it is: pass "
+                f"{name}={type(part).__name__}, or leave out {listed(options)}."
+            )
 
 
 def _takes_reduction(criterion: Any) -> bool:

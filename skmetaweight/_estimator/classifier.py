@@ -86,10 +86,10 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         classes to serve as well then. See the user guide.
     temperature : float or "auto", default="auto"
         What logits are divided by before they become probabilities, or probabilities' logarithms
-        likewise [5]_. "auto" fits it at the end of training to trusted rows: to all of them without
-        a ``meta_share``, else to a fifth of them, drawn at random, that is kept out of the training
-        loss. Without any, or with a ``predict_nonlinearity`` of one's own, it is 1, or what it was
-        before in a fit that goes on.
+        likewise [5]_, from 1e-6 to 1e6. "auto" fits it at the end of training to trusted rows: to
+        all of them without a ``meta_share``, else to a fifth of them, drawn at random, that is kept
+        out of the training loss. Without any, or with a ``predict_nonlinearity`` of one's own, it
+        is 1, or what it was before in a fit that goes on.
     early_stopping : bool, default=True
         Whether the epoch with the lowest meta loss is kept. All epochs are run; add skorch's
         ``EarlyStopping(monitor="meta_loss")`` to the callbacks to stop before.
@@ -210,6 +210,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
     best_epoch_: int
     temperature_: float
     _weighting_function: WeightingFunction | str
+    _told: set[str]
 
     # Nobody else takes these, so that routing needs no request; sample_weight needs one, as always.
     __metadata_request__fit: ClassVar = {"X_meta": True, "y_meta": True, "meta_mask": True}
@@ -227,7 +228,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "robust_meta_loss": ["boolean", StrOptions({"auto"})],
         "confirm_weights": ["boolean", StrOptions({"auto"})],
-        "temperature": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+        "temperature": [Interval(Real, 1e-6, 1e6, closed="both"), StrOptions({"auto"})],
         "early_stopping": ["boolean"],
         "criterion": "no_validation",
         "optimizer": "no_validation",

@@ -12,12 +12,16 @@ from torch import Tensor, nn
 from skmetaweight._bilevel.forward import copy_of_buffers, outputs_of
 from skmetaweight._bilevel.objective import Batch
 from skmetaweight._data.batches import Rows
-from skmetaweight._messages import first_line, listed, shortened
-from skmetaweight._training.building import explained, refuse_lone_row, written
+from skmetaweight._messages import explained, first_line, listed, shortened, written
+from skmetaweight._training.building import refuse_lone_row
 from skmetaweight._training.net import ReweightedNet
+from skmetaweight.reweighting._function_based import FunctionBasedReweighter
 
 FOR_CLASSES = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
 """Criteria of torch's that take one label for each row."""
+
+UNUSED = -100
+"""What torch has for ``ignore_index`` where nothing is ignored."""
 
 
 def check_components(net: ReweightedNet, rows: Rows, n_classes: int) -> None:
@@ -31,7 +35,10 @@ def check_components(net: ReweightedNet, rows: Rows, n_classes: int) -> None:
     TypeError
         If one of them cannot be called as it must be.
     """
-    _check_optimizer(net)
+    _check_optimizer(net.optimizer_, "optimizer", net.optimizer)
+    if isinstance(net.reweighter_, FunctionBasedReweighter):
+        made, given = net.reweighter_.network_optimizer_, net.reweighter_.optimizer
+        _check_optimizer(made, "method__optimizer", given)
     n_rows = 3 if n_classes == 2 else 2  # else a loss of each output would pass for one of each row
     batch = rows.take(torch.arange(min(n_rows, len(rows)), device=rows.device))
     net.module_.eval()
@@ -66,17 +73,17 @@ def check_smallest_batch(net: ReweightedNet, rows: Rows) -> None:
         raise
 
 
-def _check_optimizer(net: ReweightedNet) -> None:
-    if not isinstance(net.optimizer_, torch.optim.Optimizer):
+def _check_optimizer(made: object, name: str, given: Any) -> None:
+    if not isinstance(made, torch.optim.Optimizer):
         raise ValueError(
-            f"optimizer={written(net.optimizer)} makes no optimiser of torch's, but "
-            f"{type(net.optimizer_).__name__}: pass a class such as torch.optim.AdamW."
+            f"{name}={written(given)} makes no optimiser of torch's, but {type(made).__name__}: "
+            "pass a class such as torch.optim.AdamW."
         )
-    closure = inspect.signature(type(net.optimizer_).step).parameters.get("closure")
+    closure = inspect.signature(type(made).step).parameters.get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:
         raise ValueError(
-            f"{type(net.optimizer_).__name__} needs a closure that evaluates the loss several "
-            "times a step, which would repeat the weighting function's step. Use e.g. AdamW."
+            f"{name}={type(made).__name__} needs a closure that evaluates the loss several times a "
+            "step, which would repeat the weighting function's step. Use e.g. AdamW."
         )
 
 
@@ -130,10 +137,11 @@ def _check_criterion(net: ReweightedNet, y_pred: Tensor, batch: Batch) -> None:
             UserWarning,
             stacklevel=5,
         )
-    if isinstance(net.criterion_, nn.NLLLoss) and bool((y_pred < 0).any()):
+    if isinstance(net.criterion_, nn.NLLLoss) and not is_distribution:
+        wrong = "are negative" if (y_pred < 0).any() else "do not sum to one"
         raise ValueError(
-            "criterion=NLLLoss takes probabilities, as in skorch, but the module's outputs are "
-            "negative: pass criterion=torch.nn.CrossEntropyLoss for logits, or let the module end "
+            "criterion=NLLLoss takes probabilities, as in skorch, but the module's outputs "
+            f"{wrong}: pass criterion=torch.nn.CrossEntropyLoss for logits, or let the module end "
             "in a softmax."
         )
     said = (
@@ -153,6 +161,22 @@ def _check_criterion(net: ReweightedNet, y_pred: Tensor, batch: Batch) -> None:
             "classes."
         ) from error
     _check_losses(losses, name, batch)
+    _check_counts_of_classes(net.criterion_, name)
+
+
+def _check_counts_of_classes(criterion: Any, name: str) -> None:
+    """Raise a ValueError if a criterion would leave rows out, or count classes absurdly."""
+    if getattr(criterion, "ignore_index", UNUSED) != UNUSED:
+        raise ValueError(
+            f"criterion={name} has ignore_index={criterion.ignore_index}, but labels reach it as "
+            "their places in classes_: drop the rows that are to be ignored, from X and y."
+        )
+    weight: Any = dict(criterion.named_buffers()).get("weight")
+    if weight is not None and not (weight.isfinite().all() and weight.min() >= 0 < weight.max()):
+        raise ValueError(
+            f"criterion={name} has weight={listed(weight)}: what classes count must be finite and "
+            "not negative, and not all zero. See also class_weight."
+        )
 
 
 def _check_losses(losses: object, name: str, batch: Batch) -> None:

@@ -16,11 +16,10 @@ from torch.nn import functional
 
 from skmetaweight._data.fit_data import FitData
 from skmetaweight._data.validation import LabelledRows, n_rows
-from skmetaweight._messages import shortened
+from skmetaweight._messages import explained, shortened
 from skmetaweight._tabular.modules import Embeddings, PiecewiseLinear, Standardize, TabularMLP
 from skmetaweight._tabular.ranges import Ranges
 from skmetaweight._tabular.tables import Table
-from skmetaweight._training.building import explained
 
 MAX_BINS = 8
 """Most bins of a column of numbers."""

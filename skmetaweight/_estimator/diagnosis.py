@@ -39,7 +39,7 @@ def diagnose(estimator: Any, data: FitData) -> None:
     steps = "method__meta_lr or " if "meta_lr" in reweighter.get_params() else ""
     if warn_of_collapse(_as_learned(weights, reweighter), f"{steps}max_epochs"):
         return
-    warn_of_suppressed_classes(weights, data.train.y, data.classes)
+    warn_of_suppressed_classes(weights, data.train.y, data.classes, estimator._told)
 
 
 def _as_learned(weights: NDArray[Any], reweighter: Reweighter) -> NDArray[Any]:
@@ -67,13 +67,18 @@ def warn_of_collapse(weights: NDArray[Any], remedies: str) -> bool:
 
 
 def warn_of_suppressed_classes(
-    weights: NDArray[Any], labels: NDArray[np.int64], classes: NDArray[Any]
+    weights: NDArray[Any], labels: NDArray[np.int64], classes: NDArray[Any], told: set[str]
 ) -> None:
-    """Warn with the names of classes whose rows have hardly any weight, right labels or wrong."""
+    """Warn with the names of classes whose rows have hardly any weight, right labels or wrong.
+
+    In fits that go on, once of each: what was told is remembered.
+    """
     sizes = np.bincount(labels, minlength=len(classes))
     means = np.bincount(labels, weights, minlength=len(classes)) / np.maximum(sizes, 1)
-    suppressed = (sizes > 0) & (means < SUPPRESSED * weights.mean())
-    if suppressed.any():
+    suppressed = np.flatnonzero((sizes > 0) & (means < SUPPRESSED * weights.mean()))
+    suppressed = [place for place in suppressed if f"suppressed class {place}" not in told]
+    told.update(f"suppressed class {place}" for place in suppressed)
+    if suppressed:
         warnings.warn(
             f"The rows labelled {listed(classes[suppressed])} have hardly any weight: their means "
             f"are {listed(means[suppressed].round(3))}, that of all rows is {weights.mean():.3g}. "

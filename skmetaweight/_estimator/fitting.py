@@ -51,6 +51,7 @@ def run_fit(
     estimator._check_net_params()
     reweighter = make_reweighter(estimator.method, **estimator._method_params())
     check_params(reweighter)
+    estimator._told = set(estimator._told) if resume else set()
     random_state = fresh_or_given(estimator.random_state)
     seed = int(random_state.randint(np.iinfo(np.int32).max))
     device = resolve_device(estimator.device)

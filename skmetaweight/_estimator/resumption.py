@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from skmetaweight._data.containers import open_X
 from skmetaweight._data.validation import unfitted_table
@@ -107,10 +108,20 @@ def _changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def _same(one: Any, other: Any) -> bool:
+    """Whether two settings are equal, arrays and tensors in them by what they hold."""
     one, other = (list(value) if isinstance(value, tuple) else value for value in (one, other))
     if one is other:
         return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, Tensor | np.ndarray):
+        is_alike = one.shape == other.shape and one.dtype == other.dtype
+        return is_alike and bool((one == other).all())
     try:
-        return type(one) is type(other) and bool(np.all(one == other))
-    except (TypeError, ValueError, RuntimeError):  # arrays or tensors of other shapes
+        return bool(np.all(one == other))
+    except (TypeError, ValueError, RuntimeError):  # of objects that cannot be compared
         return False

@@ -8,6 +8,7 @@ import warnings
 from contextlib import nullcontext
 from typing import Any, Self
 
+import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
@@ -16,9 +17,8 @@ from skmetaweight._estimator.build import is_there, resolve_device
 from skmetaweight._estimator.file_content import CLASSES, PARTS, content_of, versions
 from skmetaweight._estimator.fitted_state import snapshot
 from skmetaweight._estimator.seeding import drawing
-from skmetaweight._messages import listed
+from skmetaweight._messages import listed, shortened, written
 from skmetaweight._training.archive import FileError, read_archive, reading, write_archive
-from skmetaweight._training.building import written
 from skmetaweight._training.learned_state import restored_net
 from skmetaweight._training.net import ReweightedNet
 from skmetaweight._training.values import UnwritableError, ValueReader, ValueWriter
@@ -61,11 +61,16 @@ class SavingMixin(BaseEstimator):
         Raises
         ------
         TypeError
-            If something that predictions or weights depend on is no plain value.
+            If something that predictions or weights depend on is no plain value, or an argument is
+            of another type.
         ValueError
             If the training state is wanted of a classifier that was saved or pickled without it.
         """
         check_is_fitted(self)
+        chosen = {"training_state": training_state, "rows": rows, "snapshots": snapshots}
+        for name, value in chosen.items():
+            if not isinstance(value, bool | np.bool_):
+                raise TypeError(f"{name} must be True or False, got {shortened(value)}.")
         if training_state and not self.net_.can_go_on_:
             raise ValueError(
                 "training_state=True needs the state of a training, and this classifier was saved "
@@ -151,7 +156,7 @@ def _take_net(estimator: Any, parts: dict[str, Any]) -> None:
     """Give an estimator, with its parameters and attributes, the net of a file."""
     fitted, weighting, module = parts["fitted"], parts["weighting"], estimator.module
     arguments, described = fitted["arguments"], {}
-    if module is None:  # skorch would build anew what it has options for
+    if not isinstance(module, type):  # skorch would build anew what it has options for
         described = {name: v for name, v in arguments.items() if name.startswith("module")}
         arguments = {k: v for k, v in arguments.items() if k not in described}
     arguments["module"] = fitted["network"] if module is None else copy.deepcopy(module)

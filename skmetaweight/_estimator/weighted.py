@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skmetaweight._data.containers import stack_rows
+from skmetaweight._data.containers import refuse_other_kind, stack_rows
 from skmetaweight._data.validation import check_sample_weight, check_y
 from skmetaweight._estimator.classifier import MetaWeightClassifier
 from skmetaweight._estimator.html import DocLinkMixin
@@ -76,6 +76,8 @@ class MetaWeightedEstimator(  # pyright: ignore[reportIncompatibleMethodOverride
         """Learn weights and fit the estimator with them, from what MetaWeightClassifier takes."""
         check_estimator(self.estimator, average=self.average)
         y = check_y(y)
+        if X_meta is not None:
+            refuse_other_kind(X, X_meta)
         estimator: Any = clone(self.estimator)
         weigher: Any = clone(self.weigher or MetaWeightClassifier())
         trusted: Any = {"X_meta": X_meta, "y_meta": y_meta, "meta_mask": meta_mask}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from numpy.typing import ArrayLike
@@ -180,7 +181,13 @@ class TabularMLP(nn.Module):
             raise TypeError(f"batch_norm must be True or False, got {batch_norm!r}")
         if any(isinstance(p, bool) for p in (dropout, input_dropout)):
             raise TypeError(f"dropout must be a number, got {dropout!r} and {input_dropout!r}")
+        _check_sizes(n_features=[n_features], n_classes=[n_classes])
+        _check_sizes(hidden_dims=hidden_dims, cardinalities=cardinalities)
         self.n_numbers = n_features - len(cardinalities)
+        if self.n_numbers < 0:
+            raise ValueError(
+                f"cardinalities are of {len(cardinalities)} columns, but X has {n_features}"
+            )
         if len(bin_edges) > self.n_numbers:
             raise ValueError(
                 f"bin_edges are of {len(bin_edges)} columns, but X has {self.n_numbers} of numbers"
@@ -203,6 +210,12 @@ class TabularMLP(nn.Module):
 
     def forward(self, X: Tensor) -> Tensor:
         """Map X of shape (n, n_features) to logits of shape (n, n_classes)."""
+        n_codes = len(self.embeddings.columns) if self.embeddings is not None else 0
+        if X.shape[1] != self.n_numbers + n_codes:
+            raise ValueError(
+                f"X has {X.shape[1]} columns, but the network was made for "
+                f"{self.n_numbers + n_codes}"
+            )
         numbers = X[:, : self.n_numbers]
         parts = [self.standardize(numbers)]
         if self.piecewise.n_outputs:
@@ -210,3 +223,10 @@ class TabularMLP(nn.Module):
         if self.embeddings is not None:
             parts.append(self.embeddings(X[:, self.n_numbers :]))
         return self.layers(torch.cat(parts, dim=1))
+
+
+def _check_sizes(**sizes: Sequence[int]) -> None:
+    for name, values in sizes.items():
+        for value in values:
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+                raise ValueError(f"{name} must be whole numbers from 1, got {value!r}")

@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
-from skmetaweight._messages import first_line, listed
+from skmetaweight._messages import first_line, listed, shortened
 
 DOCUMENT = "format.json"
 
@@ -28,6 +28,10 @@ LARGEST_DOCUMENT = 2**26
 
 class FileError(ValueError):
     """A file that cannot be loaded."""
+
+
+class PathError(TypeError):
+    """What is no path to a file."""
 
 
 def write_archive(
@@ -59,7 +63,7 @@ def write_archive(
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
         members.setdefault(part, {})[rest] = tensor
-    path = Path(path)
+    path = _as_path(path)
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with unfinished.open("xb") as file:
@@ -89,7 +93,7 @@ def read_archive(path: str | os.PathLike[str], parts: set[str]) -> tuple[Any, di
         Of whatever kind, if it is no such file.
     """
     load = _safetensors("load")
-    content = Path(path).read_bytes()
+    content = _as_path(path).read_bytes()
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = {info.filename: info for info in archive.infolist()}
         tensor_files = {f"{part}.safetensors": part for part in parts}
@@ -121,7 +125,7 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
     """Raise whatever goes wrong with the content of a file as a FileError of one sentence."""
     try:
         yield
-    except (FileError, ImportError, MemoryError):
+    except (FileError, PathError, ImportError, MemoryError):
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.filename is not None:  # it cannot be opened
@@ -130,6 +134,13 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
             f"{path} is damaged, or no file of save "
             f"({type(error).__name__}: {first_line(error)}). Take another copy of it."
         ) from error
+
+
+def _as_path(path: Any) -> Path:
+    try:
+        return Path(os.fsdecode(path))
+    except TypeError as error:
+        raise PathError(f"path must be text or a path, got {shortened(path)}.") from error
 
 
 def _safetensors(name: str) -> Any:

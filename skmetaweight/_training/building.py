@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from numbers import Real
 from typing import Any
 
@@ -11,41 +9,13 @@ import torch
 from skorch.callbacks import Callback
 from torch import nn
 
-from skmetaweight._messages import first_line, listed, shortened
+from skmetaweight._messages import listed, shortened
 
 TRAINABLE = (torch.float32, torch.float64)
 """What parameters can be learned in, and weights from their losses."""
 
 LONE_ROW = "more than 1 value per channel"
 """What torch says of batch statistics of one row."""
-
-
-@contextmanager
-def explained(
-    name: str, given: Any, what: str = "cannot be built", cure: str = ""
-) -> Iterator[None]:
-    """Raise what goes wrong with a parameter as one sentence that names it.
-
-    Raises
-    ------
-    TypeError
-        If that is what went wrong.
-    ValueError
-        If anything else did, but for a lack of memory.
-    """
-    try:
-        yield
-    except (MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        cure = cure or f"Check {name} and its {name}__* parameters."
-        raise kind(f"{name}={written(given)} {what}: {first_line(error)}. {cure}") from error
-
-
-def written(given: Any) -> str:
-    """Write a class or a function by its name, all else as Python does."""
-    return getattr(given, "__name__", None) or shortened(given)
 
 
 def check_trainable(module: Any) -> None:

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from skmetaweight._bilevel.objective import Batch
 from skmetaweight._data.batches import Rows
-from skmetaweight._messages import listed, shortened
-from skmetaweight._training.building import explained, written
+from skmetaweight._messages import explained, listed, shortened, written
 
 
 class LoadedBatches:

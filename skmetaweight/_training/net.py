@@ -19,9 +19,9 @@ from skmetaweight._bilevel.objective import Batch, Objective, Stage
 from skmetaweight._bilevel.randomness import Generators, default_generators, draw_from
 from skmetaweight._data.batches import Rows
 from skmetaweight._data.meta_set import MetaBatches
+from skmetaweight._messages import explained
 from skmetaweight._training.best_epoch import BestEpoch
 from skmetaweight._training.building import (
-    explained,
     parts_of,
     refuse_changed_parts,
     refuse_lone_row,

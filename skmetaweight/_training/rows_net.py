@@ -16,10 +16,10 @@ from skmetaweight._bilevel.forward import outputs_of
 from skmetaweight._bilevel.objective import Batch
 from skmetaweight._data.batches import RowBatches, Rows
 from skmetaweight._data.dataset_rows import DatasetRows
+from skmetaweight._messages import explained
 from skmetaweight._training.building import (
     TRAINABLE,
     check_trainable,
-    explained,
     refuse_unknown_callbacks,
 )
 from skmetaweight._training.loading import LoadedBatches
@@ -39,6 +39,11 @@ class SkorchLosses(nn.Module):
         if isinstance(self.criterion, nn.NLLLoss):
             y_pred = torch.log(y_pred + torch.finfo(y_pred.dtype).eps)
         return self.criterion(y_pred, y)
+
+
+def summing_to_one(probabilities: Tensor) -> Tensor:
+    """Return probabilities of float32 with the sums that float64 expects."""
+    return probabilities / probabilities.sum(dim=-1, keepdim=True)
 
 
 class Judgement(NamedTuple):
@@ -73,7 +78,9 @@ class RowsNet(NeuralNetClassifier):
     def initialize_callbacks(self) -> RowsNet:
         """Build the callbacks, or say what is wrong with them."""
         refuse_unknown_callbacks(self)
-        with explained("callbacks", self.callbacks):
+        defaults = dict(self._default_callbacks)
+        given = [name for name, *_ in self._yield_callbacks() if name not in defaults]
+        with explained("callbacks", given):
             return super().initialize_callbacks()
 
     def initialize_module(self) -> RowsNet:
@@ -200,7 +207,7 @@ class RowsNet(NeuralNetClassifier):
         if self.predict_nonlinearity != "auto":
             return super()._get_predict_nonlinearity()
         is_nll = isinstance(self.criterion_, nn.NLLLoss)
-        return nn.Identity() if is_nll else nn.Softmax(dim=-1)
+        return summing_to_one if is_nll else nn.Softmax(dim=-1)
 
     def evaluation_step(self, batch: Any, training: bool = False) -> Any:
         """Run the module on a batch of any loader."""

@@ -7,6 +7,7 @@ from typing import Any
 from sklearn.utils.validation import check_is_fitted
 
 from skmetaweight._estimator.classifier import MetaWeightClassifier
+from skmetaweight._messages import shortened
 
 # Okabe and Ito's, which colour-blind readers can tell apart
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -38,4 +39,6 @@ def axes(display: object, ax: Any) -> tuple[Any, Any]:
     """Return axes to draw in, new ones if there are none, and their figure."""
     plt = pyplot(display)
     ax = plt.subplots()[1] if ax is None else ax
+    if not hasattr(ax, "figure"):
+        raise TypeError(f"ax must be Axes of matplotlib, got {shortened(ax)}.")
     return ax, ax.figure

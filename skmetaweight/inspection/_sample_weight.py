@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from skmetaweight._messages import shortened
 from skmetaweight.inspection._common import COLORS, axes, classifier_of
 
 if TYPE_CHECKING:
@@ -124,7 +125,15 @@ class SampleWeightDisplay:
 def _check_changed(
     weights: ArrayLike, changed: ArrayLike | None
 ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    weights = np.asarray(weights, dtype=float)
+    given = weights
+    try:
+        weights = np.asarray(given, dtype=float)
+    except (TypeError, ValueError):
+        weights = np.empty(())
+    if weights.ndim != 1 or not np.isfinite(weights).all():
+        raise ValueError(
+            f"weights must be finite numbers of shape (n_rows,), got {shortened(given)}."
+        )
     if changed is None:
         return weights, None
     mask = np.asarray(changed)

@@ -91,7 +91,7 @@ class TrainingHistoryDisplay:
         if ax is None:
             ax = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")[1]
         self.axes_ = np.asarray(ax)
-        if self.axes_.shape != (2,):
+        if self.axes_.shape != (2,) or not all(hasattr(each, "figure") for each in self.axes_):
             raise ValueError(f"ax must be two Axes, for losses and for weights; got {ax!r}.")
         self.figure_ = self.axes_[0].figure
         self.lines_, self.best_ = {}, []

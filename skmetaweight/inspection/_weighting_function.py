@@ -91,13 +91,14 @@ class WeightingFunctionDisplay:
         AttributeError
             If the method learned no function of the loss.
         ValueError
-            If there was no such epoch, or epochs are asked of a class-aware function.
+            If there was no such epoch, or epochs are asked of a class-aware function; or if
+            loss_range is no range.
         """
         function = classifier_of(estimator).weighting_function_
         if epochs is not None:
             return cls._over_epochs(function, epochs, loss_range).plot(ax, **kwargs)
         low, high = function.loss_range_
-        losses = np.linspace(*(loss_range or (min(0.0, low), high)), 201)
+        losses = _grid(loss_range, (min(0.0, low), high))
         classes = function.classes_
         labels = None if classes is None else classes[:, None]
         grid = losses if classes is None else np.tile(losses, (len(classes), 1))
@@ -115,11 +116,13 @@ class WeightingFunctionDisplay:
     ) -> WeightingFunctionDisplay:
         if function.classes_ is not None:
             raise ValueError("A class-aware function has too many curves for several epochs.")
-        functions = [function.at_epoch(epoch) for epoch in epochs]
-        high = max(each.loss_range_[1] for each in functions)
-        losses = np.linspace(*(loss_range or (0.0, high)), 201)
+        chosen = np.atleast_1d(np.asarray(epochs)).tolist()
+        if not chosen:
+            raise ValueError("epochs are none: pass some, counted from 1, or leave epochs out.")
+        functions = [function.at_epoch(epoch) for epoch in chosen]
+        losses = _grid(loss_range, (0.0, max(each.loss_range_[1] for each in functions)))
         weights = np.stack([each(losses) for each in functions])
-        return cls(losses=losses, weights=weights, epochs=np.asarray(epochs))
+        return cls(losses=losses, weights=weights, epochs=np.array(chosen))
 
     def plot(
         self, ax: Axes | None = None, *, name: str | None = None, **kwargs: Any
@@ -178,3 +181,13 @@ class WeightingFunctionDisplay:
         for start, end in ((self.losses[0], low), (high, self.losses[-1])):
             if start < end:
                 self.outside_.append(self.ax_.axvspan(start, end, color="0.5", alpha=0.15, lw=0))
+
+
+def _grid(loss_range: Any, default: tuple[float, float]) -> NDArray[Any]:
+    ends = np.asarray(default if loss_range is None else loss_range)
+    is_range = ends.shape == (2,) and ends.dtype.kind in "iuf" and np.isfinite(ends).all()
+    if not is_range or ends[0] > ends[1]:
+        raise ValueError(
+            f"loss_range must be the smallest and the largest loss to draw, got {loss_range!r}."
+        )
+    return np.linspace(ends[0], ends[1], 201)

@@ -75,9 +75,15 @@ def make_reweighter(method: str | Reweighter, **settings: Any) -> Reweighter:
 
     Raises
     ------
+    ValueError
+        If there is no such method.
     TypeError
         If the method has no setting of a name; the message lists those that it has.
     """
+    if not isinstance(method, Reweighter) and method not in list(METHODS):
+        raise ValueError(
+            f"method must be one of {', '.join(METHODS)}, or a Reweighter; got {method!r}."
+        )
     reweighter: Any = METHODS[method]() if isinstance(method, str) else copy.deepcopy(method)
     unknown = settings.keys() - reweighter.get_params()
     if unknown:

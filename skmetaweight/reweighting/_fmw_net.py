@@ -141,8 +141,8 @@ class FirstOrderMetaWeightNet(FunctionBasedReweighter):
         """Create the weighting network and its optimiser."""
         super().build(n_classes, like)
         self.meta_interval_ = self.meta_interval
-        make = self.optimizer or partial(torch.optim.Adam, fused=True)
-        self.network_optimizer_ = make(self.network_.parameters(), lr=self.meta_lr)
+        adam = partial(torch.optim.Adam, fused=True)
+        self.network_optimizer_ = self._make_optimizer(adam, self.meta_lr)
 
     def step(
         self,

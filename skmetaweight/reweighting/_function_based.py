@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
 from skmetaweight._bilevel.objective import Batch
+from skmetaweight._messages import explained, listed
 from skmetaweight.reweighting._base import Evaluation, Reweighter, mean_one
 from skmetaweight.reweighting._weighting import (
     WeightingFunction,
@@ -23,6 +24,8 @@ from skmetaweight.reweighting._weighting import (
 CHUNK_ROWS = 4096
 """Rows that the weighting network sees at a time outside training."""
 
+PROBED = ((-2.0, 0.0, 2.0), (0.0, 1.0, 10.0))
+"""Alignments and losses on which a weighting network of the user's is tried out."""
 
 SETTINGS = ("noise", "imbalance")
 """Published settings."""
@@ -82,13 +85,56 @@ class FunctionBasedReweighter(Reweighter):
         """Create the weighting network; its optimiser is the method's to make."""
         super().build(n_classes, like)
         if isinstance(self.weighting, nn.Module):
-            network = copy.deepcopy(self.weighting)
+            self.network_ = copy.deepcopy(self.weighting).to(like.device, like.dtype)
+            self._check_network()
         else:
             network = self._network(1 + bool(self.memory) + n_classes * self.class_aware)
-        self.network_ = network.to(like.device, like.dtype)
+            self.network_ = network.to(like.device, like.dtype)
 
     def _network(self, n_inputs: int) -> nn.Module:
         return WeightingNetwork(n_inputs)
+
+    def _check_network(self) -> None:
+        """Raise an error if a network of the user's cannot learn, or gives no weight to a row."""
+        parameters = list(self.network_.parameters())
+        if not parameters or not all(parameter.requires_grad for parameter in parameters):
+            raise ValueError(
+                f"method__weighting={type(self.weighting).__name__} must have parameters, all with "
+                "requires_grad=True: there is nothing to be learned, or some of it is frozen."
+            )
+        alignments, losses = torch.cartesian_prod(*self.like_.new_tensor(PROBED)).T
+        labels = torch.arange(len(losses), device=losses.device) % self.n_classes_
+        inputs = self.inputs(losses, labels, alignments if self.memory else None)
+        columns = ["the loss"] + ["its alignment"] * bool(self.memory)
+        columns += ["its label, one-hot"] * self.class_aware
+        seen = f"inputs of shape {tuple(inputs.shape)}, {' and '.join(columns)} of each row"
+        cure = "Give it as many inputs."
+        with (
+            torch.no_grad(),
+            explained("method__weighting", self.weighting, f"cannot take {seen}", cure),
+        ):
+            weights: Any = copy.deepcopy(self.network_).eval()(inputs)
+        self._check_weights(weights, len(inputs), seen)
+
+    def _check_weights(self, weights: Any, n_rows: int, seen: str) -> None:
+        name = f"method__weighting={type(self.weighting).__name__}"
+        got = tuple(weights.shape) if isinstance(weights, Tensor) else type(weights).__name__
+        if got != (n_rows,) or not weights.is_floating_point():
+            got = weights.dtype if got == (n_rows,) else got
+            raise ValueError(
+                f"{name} must turn {seen}, into floating-point weights of shape ({n_rows},), got "
+                f"{got}: let it end e.g. in .squeeze(-1)."
+            )
+        if not (weights.isfinite() & (weights >= 0)).all():
+            raise ValueError(
+                f"{name} must turn {seen}, into weights of zero or more, got {listed(weights)}: "
+                "let it end in a sigmoid, or in another function that is finite and not negative."
+            )
+
+    def _make_optimizer(self, default: Callable[..., torch.optim.Optimizer], lr: float) -> Any:
+        make, cure = self.optimizer or default, "It is called with parameters and lr."
+        with explained("method__optimizer", make, cure=cure):
+            return make(self.network_.parameters(), lr=lr)
 
     @property
     def class_aware(self) -> bool:

@@ -176,9 +176,9 @@ class MetaWeightNet(FunctionBasedReweighter):
         self.alignment_layers_ = self.alignment_layers or ("last" if self.memory else "all")
         self.meta_interval_ = self.meta_interval or (4 if self.memory else 1)
         decay = 0.0 if self.memory else 1e-4
-        make = self.optimizer or partial(torch.optim.Adam, weight_decay=decay, fused=True)
+        adam = partial(torch.optim.Adam, weight_decay=decay, fused=True)
         lr = self.meta_lr or (6e-2 if self.memory else 1e-3)
-        self.network_optimizer_ = make(self.network_.parameters(), lr=lr)
+        self.network_optimizer_ = self._make_optimizer(adam, lr)
 
     def bind(self, objective: Objective, n_rows: int, n_trusted: Tensor | None = None) -> None:
         """Set the losses, and the number of training rows and of trusted rows of each class."""

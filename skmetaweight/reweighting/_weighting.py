@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skmetaweight._messages import import_pandas, listed
+from skmetaweight._messages import import_pandas, listed, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -149,7 +150,8 @@ class WeightingFunction:
         Raises
         ------
         ValueError
-            If classes are missing, unknown, or given to a function of the loss alone.
+            If losses are negative or not finite, or classes are missing, unknown, of another shape,
+            or given to a function of the loss alone.
         """
         return self._evaluate(losses, classes, lambda weights: weights.mean(axis=-1))
 
@@ -157,6 +159,8 @@ class WeightingFunction:
         self, losses: ArrayLike, q: float, classes: ArrayLike | None = None
     ) -> NDArray[Any]:
         """Return a quantile, over the training rows' alignments, of the weight at each loss."""
+        if not (isinstance(q, Real) and 0 <= q <= 1):
+            raise ValueError(f"q must be a number from 0 to 1, got {shortened(q)}.")
         return self._evaluate(losses, classes, lambda weights: np.quantile(weights, q, axis=-1))
 
     def remember_epochs(self, snapshots: Sequence[Any], *, last: int) -> WeightingFunction:
@@ -181,9 +185,9 @@ class WeightingFunction:
             If there was no such epoch, or it is on record no more: of the fits before one that
             goes on, the last hundred epochs are.
         """
-        if epoch not in self._epochs:
+        if not isinstance(epoch, Real) or epoch not in self._epochs:
             known = f"from {min(self._epochs)} to {max(self._epochs)}" if self._epochs else "none"
-            raise ValueError(f"epoch must be one on record, {known}; got {epoch}.")
+            raise ValueError(f"epoch must be one on record, {known}; got {shortened(epoch)}.")
         function = copy.copy(self._epochs[epoch])
         function.classes_ = self.classes_
         return function
@@ -195,6 +199,8 @@ class WeightingFunction:
         -------
         frame : DataFrame with columns loss, weight and, for a class-aware function, class
         """
+        if not isinstance(n_points, Integral) or n_points < 1:
+            raise ValueError(f"n_points must be a whole number from 1, got {shortened(n_points)}.")
         pd = import_pandas("to_frame()")
         losses = np.linspace(*self.loss_range_, n_points)
         if self.classes_ is None:
@@ -226,7 +232,7 @@ class WeightingFunction:
         reduce: Callable[[NDArray[Any]], NDArray[Any]],
     ) -> NDArray[Any]:
         """Reduce weights of shape (n, n_alignments) to one per loss, a few losses at a time."""
-        losses = np.asarray(losses, dtype=float)
+        losses = self._check_losses(losses)
         labels = self._encode(classes, losses.shape)
         parameter = next(self._network.parameters())
         flat = torch.as_tensor(losses.ravel(), dtype=parameter.dtype) / self._loss_scale
@@ -249,6 +255,22 @@ class WeightingFunction:
         weights = np.concatenate(reduced).reshape(losses.shape) / self._normalizer
         return (1 - self._strength) + self._strength * weights
 
+    def _check_losses(self, losses: ArrayLike) -> NDArray[np.float64]:
+        try:
+            checked = np.asarray(losses, dtype=float).copy()
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(
+                f"losses must be an array of numbers, got {shortened(losses)}: pass e.g. the log "
+                "losses of rows."
+            ) from error
+        least = min(0.0, self.loss_range_[0])  # a criterion of one's own may go below zero
+        unusable = ~np.isfinite(checked) | (checked < least)
+        if unusable.any():
+            raise ValueError(
+                f"losses must be finite and at least {least:g}, got {listed(checked[unusable])}."
+            )
+        return checked
+
     def _encode(self, classes: ArrayLike | None, shape: Sequence[int]) -> Tensor | None:
         if self.classes_ is None:
             if classes is not None:
@@ -258,8 +280,15 @@ class WeightingFunction:
             raise ValueError(
                 "This weighting function is class-aware: pass the label of each loss as classes."
             )
-        given = np.broadcast_to(np.asarray(classes), shape).ravel()
-        unknown = np.setdiff1d(given, self.classes_)
-        if unknown.size:
+        labels = np.asarray(classes)
+        try:
+            given = np.broadcast_to(labels, shape).ravel()
+        except ValueError as error:
+            raise ValueError(
+                f"classes must be one label, or one for each loss, shape {tuple(shape)}; got shape "
+                f"{labels.shape}."
+            ) from error
+        unknown = sorted(set(given.tolist()) - set(self.classes_.tolist()), key=str)
+        if unknown:
             raise ValueError(f"Unknown classes {listed(unknown)}: not in {listed(self.classes_)}.")
         return torch.as_tensor(np.searchsorted(self.classes_, given))

@@ -40,6 +40,16 @@ class NoNumbers(Linear):
         return super().forward(X) * torch.nan
 
 
+class OfLastClass(nn.CrossEntropyLoss):
+    """Shows its weights on no label before training."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        super().__init__(weight=weight, reduction="none")
+
+    def forward(self, y_pred: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return nn.functional.cross_entropy(y_pred, y, reduction="none")
+
+
 CALLBACKS = r"callbacks must be a list of skorch's callbacks, or of pairs .* got "
 BAD = {
     # callbacks
@@ -98,10 +108,50 @@ BAD = {
                 r"gives losses \[nan, nan\] before",
             ),
             ("weight", [1.0, 1.0, 1.0], "cannot be built"),
+            ("weight", "x", "cannot be built"),
             ("label_smoothing", 3, "gives no loss"),
             ("reduction", "x", "gives no loss"),
         )
     },
+    **{
+        f"criterion {kind} of weights {value}": (
+            params | {"module": Linear},
+            r"criterion=.* has weight=\[.*\]: what classes count must be finite and not negative",
+        )
+        for value in ([-1.0, 1, 1], [-1.0, -1, -1], [0.0, 0, 0], [1, 1, np.nan])
+        for kind, params in {
+            "class": {"criterion__weight": torch.tensor(value)},
+            "instance": {"criterion": OfLastClass(weight=torch.tensor(value))},
+        }.items()
+    },
+    **{
+        f"ignore_index={label} of {kind}": (
+            params,
+            f"criterion=.* has ignore_index={label}, but labels reach it as their places in classe",
+        )
+        for label in (0, -1, 2, 5)
+        for kind, params in {
+            "class": {"criterion__ignore_index": label},
+            "instance": {"criterion": nn.CrossEntropyLoss(reduction="none", ignore_index=label)},
+        }.items()
+    },
+    **{
+        f"{name} of {part} instance": (
+            {part: made, name: value},
+            rf"^{name}={value} is for a class, but {part} is an instance of {type(made).__name__}, "
+            rf"which .*: pass {part}={type(made).__name__}, or leave out \['{name}'\]",
+        )
+        for part, made, name, value in (
+            ("module", Linear(), "module__n_classes", 3),
+            ("module", nn.Linear(4, 3), "module__out_features", 3),
+            ("criterion", nn.CrossEntropyLoss(reduction="none"), "criterion__label_smoothing", 0.1),
+            ("criterion", nn.CrossEntropyLoss(), "criterion__reduction", 0),
+        )
+    },
+    "sigmoids for NLLLoss": (
+        {"criterion": nn.NLLLoss, "module": nn.Sequential(nn.Linear(4, 3), nn.Sigmoid())},
+        "criterion=NLLLoss takes probabilities, .* outputs do not sum to one: pass",
+    ),
     "logits for NLLLoss": (
         {"criterion": nn.NLLLoss},
         r"criterion=NLLLoss takes probabilities, as in skorch, but the module's outputs are negat",

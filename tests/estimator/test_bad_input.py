@@ -83,6 +83,17 @@ BAD_DATA = {
         "marks none of the 96 rows as trusted. In cross-validation, stratify",
     ),
     # X and y
+    **{
+        f"X={value!r}": (
+            {"X": value},
+            f"Input X must be rows, e.g. an array of shape (n_samples, n_features), got {value!r}",
+        )
+        for value in (None, 3, "abc", b"abc", 2.5, True)
+    },
+    **{
+        f"X_meta={value!r}": ({**META, "X_meta": value}, "Input X_meta must be rows, e.g. an arra")
+        for value in (3, "abc", False)
+    },
     "NaN only in X": ({"X": np.full_like(X, np.nan)}, "Input X contains NaN only"),
     "infinity in X": ({"X": with_value(X, np.inf)}, "Input X contains infinity"),
     "infinity in X_meta": (
@@ -128,6 +139,7 @@ BAD_PARAMETERS = {
             "lr": (0, -0.1, "fast"),
             "meta_share": (1.0, -0.1, 2),
             "meta_batch_size": (0, 2.5),
+            "temperature": (0, -1.0, 1e7, 1e-7, np.inf, np.nan, "cold"),
             "max_epochs": (0, 2.5),
             "batch_size": (0, -2, "all"),
             "lr_schedule": ("linear",),
@@ -399,3 +411,18 @@ def test_interrupted_warm_start_leaves_the_classifier_as_it_was() -> None:
     np.testing.assert_array_equal(clf.predict_proba(fit_arguments()["X"]), before)
     clf.set_params(callbacks=None).fit(**fit_arguments())
     assert clf.n_iter_ == 4
+
+
+@pytest.mark.parametrize("call", ["predict", "predict_proba", "predict_log_proba", "score"])
+@pytest.mark.parametrize("value", [None, 3, "abc"])
+def test_no_rows_to_predict(call: str, value: Any, fitted: Callable[..., Any]) -> None:
+    arguments = (value, Y) if call == "score" else (value,)
+    with pytest.raises(ValueError, match=f"^Input X must be rows, .* got {value!r}"):
+        getattr(fitted(), call)(*arguments)
+
+
+@pytest.mark.parametrize("missing", [np.nan, None, float("inf")])
+def test_classes_of_a_stream_have_none_missing(missing: Any) -> None:
+    kinds = np.array([0, 1, 2, missing], dtype=object if missing is None else float)
+    with pytest.raises(ValueError, match=r"^Input classes contains"):
+        quick().partial_fit(X, Y.astype(float), classes=kinds, meta_mask=MASK)

@@ -36,7 +36,7 @@ def calibrated(method: Reweighter) -> np.ndarray:
     return method.calibrate(Evaluation(nothing, nothing, nothing, torch.Tensor)).numpy()
 
 
-def warnings_of(values: np.ndarray, strength: float) -> list[str]:
+def warnings_of(values: np.ndarray, strength: float, told: set[str] | None = None) -> list[str]:
     """Return what is warned of a fit of three classes with these raw weights."""
     method = given(values, strength)
     weights = calibrated(method)
@@ -44,7 +44,7 @@ def warnings_of(values: np.ndarray, strength: float) -> list[str]:
     clf: Any = MetaWeightClassifier()
     clf.net_ = type("Net", (), {"reweighter_": method})
     clf.n_iter_, clf.weight_strength_, clf.noise_evidence_ = 25, strength, 2 * strength
-    clf.sample_weights_ = weights
+    clf.sample_weights_, clf._told = weights, set() if told is None else told
     rows = LabelledRows(None, labels)
     data = FitData(rows, rows, places, places[:0], np.array(list("abc")), True)
     with warnings.catch_warnings(record=True) as caught:
@@ -113,3 +113,13 @@ def test_advice_of_collapse_is_a_convergence_warning() -> None:
     assert issubclass(ConvergenceWarning, UserWarning)
     (said,) = warnings_of(ZERO, 1.0)
     assert said.endswith("or raise max_epochs.")
+
+
+def test_a_class_without_weight_is_told_of_once() -> None:
+    told: set[str] = set()
+    said = [warnings_of(NO_CLASS_C, 1.0, told) for _ in range(3)]
+    assert ["labelled ['c'] have" in text for text in said[0]] == [True]
+    assert said[1:] == [[], []]
+    other = np.where(np.arange(300) % 3 > 0, 1e-3, SPREAD)
+    (news,) = warnings_of(other, 1.0, told)
+    assert "labelled ['b'] have" in news

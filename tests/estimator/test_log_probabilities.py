@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import log_loss
 from torch import nn
 
 from tests.conftest import Data, Linear, Softmax, quick
@@ -46,3 +47,12 @@ def test_logarithms_are_those_of_the_probabilities(params: dict[str, Any], data:
     np.testing.assert_allclose(logarithms[~is_zero], expected[~is_zero], rtol=1e-6, atol=1e-9)
     assert (logarithms[is_zero] < -700).all()
     np.testing.assert_array_equal(clf.classes_[logarithms.argmax(axis=1)], clf.predict(data.X))
+
+
+@pytest.mark.parametrize("temperature", [1, 1.5, "auto"])
+def test_probabilities_of_float32_sum_to_one_in_float64(temperature: Any, data: Data) -> None:
+    clf = quick(module=Softmax, criterion=nn.NLLLoss, temperature=temperature)
+    probabilities = clf.fit(data.X, data.y, meta_mask=data.mask).predict_proba(data.X)
+    assert probabilities.dtype == np.float64
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-15)
+    log_loss(data.y, probabilities)  # which warns of other sums

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils import weight_norm
 
 from skmetaweight import LearningToReweight, MetaWeightClassifier, MetaWeightNet
+from skmetaweight._estimator.resumption import _same
 from skmetaweight._training.net import KEPT_EPOCHS
 from tests.conftest import Data, quick
 
@@ -324,3 +325,58 @@ def test_a_list_of_widths_is_a_tuple_of_them(data: Data) -> None:
     assert go_on(clf.set_params(module__hidden_dims=[8]), "fit", data).n_iter_ == 4
     with pytest.raises(ValueError, match=r"^module__hidden_dims cannot change between fits"):
         go_on(clf.set_params(module__hidden_dims=[9]), "fit", data)
+
+
+EQUAL: dict[str, Callable[[], Any]] = {
+    "tensor": lambda: torch.arange(3.0),
+    "array": lambda: np.arange(3.0),
+    "empty": lambda: np.empty(0),
+    "list": lambda: [1, [2, 3]],
+    "tensors": lambda: [torch.ones(2), torch.zeros(3)],
+    "dict": lambda: {"a": np.ones(2), "b": (1, 2)},
+    "text": lambda: "".join(["a", "b"]),
+    "series": lambda: pd.Series([1, 2]),
+}
+DIFFERENT = {
+    "values": (torch.ones(3), torch.zeros(3)),
+    "shapes": (torch.ones(3), torch.ones(1)),
+    "shapes of arrays": (np.ones(3), np.ones(1)),
+    "nothing": (np.empty(0), np.ones(1)),
+    "dtypes": (torch.ones(3), torch.ones(3).double()),
+    "kinds": (np.ones(3), torch.ones(3)),
+    "lengths": ([1, 2], [1]),
+    "keys": ({"a": 1}, {"b": 1}),
+    "depths": ([torch.ones(2)], [torch.zeros(2)]),
+    "types": (1, True),
+}
+
+
+@pytest.mark.parametrize("name", EQUAL)
+def test_equal_settings_are_the_same(name: str) -> None:
+    assert _same(EQUAL[name](), EQUAL[name]())
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_other_settings_are_not(name: str) -> None:
+    one, other = DIFFERENT[name]
+    assert not _same(one, other)
+    assert not _same(other, one)
+
+
+@pytest.mark.parametrize("how", GO_ON)
+def test_a_copy_of_a_tensor_is_no_change(how: str, data: Data) -> None:
+    weight = torch.tensor([1.0, 2.0, 3.0])
+    clf = begun(how, data, criterion__weight=weight)
+    go_on(clf.set_params(criterion__weight=weight.clone()), how, data)
+    with pytest.raises(ValueError, match=r"^criterion__weight cannot change between fits"):
+        go_on(clf.set_params(criterion__weight=weight + 1), how, data)
+
+
+@pytest.mark.parametrize("how", GO_ON)
+def test_what_was_told_is_remembered_until_a_fit_begins_anew(how: str, data: Data) -> None:
+    clf = begun(how, data)
+    clf._told = {"drift of 1"}
+    copied = pickle.loads(pickle.dumps(clf))
+    for each in (clf, copied):
+        assert go_on(each, how, data)._told == {"drift of 1"}
+    assert go_on(clf.set_params(warm_start=False), "fit", data)._told == set()

@@ -475,3 +475,27 @@ def test_a_fresh_process_needs_neither_optimisers_nor_pandas(data: Data, tmp_pat
     )
     assert set(ran.stdout.split()) <= {"safetensors", "torch", "numpy", "encodings"}
     np.testing.assert_array_equal(np.load(tmp_path / "p.npy"), clf.predict_proba(data.X))
+
+
+@pytest.mark.parametrize("path", [None, 3, [], {}, 2.5])
+def test_what_is_no_path(path: Any, data: Data) -> None:
+    clf = fitted(data)
+    for call in (clf.save, load):
+        with pytest.raises(TypeError, match=r"^path must be text or a path, got "):
+            call(path)
+
+
+@pytest.mark.parametrize("name", ["training_state", "rows", "snapshots"])
+@pytest.mark.parametrize("value", ["no", None, 1, 0, np.array([True])])
+def test_what_to_keep_is_yes_or_no(name: str, value: Any, data: Data, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=f"^{name} must be True or False, got "):
+        fitted(data).save(tmp_path / "clf.smw", **{name: value})
+
+
+@pytest.mark.parametrize("wrong", [Linear(4, 5), Linear(5, 3)])
+def test_an_instance_is_taken_as_it_is(wrong: nn.Module, data: Data, tmp_path: Path) -> None:
+    clf = fitted(data, module=Linear, module__n_classes=3, module__n_features=4)
+    other = again(clf, tmp_path, Linear())
+    np.testing.assert_array_equal(other.predict_proba(data.X), clf.predict_proba(data.X))
+    with pytest.raises(ValueError, match=r"is not the one that was saved: .*linear\.weight"):
+        again(clf, tmp_path, wrong)

@@ -1,5 +1,6 @@
 """Weights that are safe for other learners, and the estimator that hands them on."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -215,11 +216,27 @@ def test_one_error_each(case: str, data: Data) -> None:
         clf.fit(data.X, data.y, meta_mask=data.mask)
 
 
-@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
-def test_trusted_rows_of_another_kind(data: Data) -> None:
-    frame = FORMS["pandas"](data.X)
-    with pytest.raises(ValueError, match=r"X is a DataFrame and X_meta a ndarray: pass both alike"):
-        weighted().fit(frame, data.y, X_meta=data.X_meta, y_meta=data.y_meta)
+KINDS = {
+    "array": "ndarray",
+    "pandas": "pandas.DataFrame",
+    "polars": "polars.DataFrame",
+    "sparse": "csr_matrix",
+}
+
+
+@pytest.mark.parametrize("one", KINDS)
+@pytest.mark.parametrize("other", KINDS)
+def test_trusted_rows_of_another_kind(
+    one: str, other: str, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X, X_meta = FORMS[one](data.X), FORMS[other](data.X_meta)
+    if one == other:
+        weighted().fit(X, data.y, X_meta=X_meta, y_meta=data.y_meta)
+        return
+    monkeypatch.setattr(MetaWeightClassifier, "fit", None)  # nothing is trained in vain
+    said = f"X is a {KINDS[one]} and X_meta a {KINDS[other]}: pass both alike"
+    with pytest.raises(ValueError, match=re.escape(said)):
+        weighted().fit(X, data.y, X_meta=X_meta, y_meta=data.y_meta)
 
 
 @pytest.mark.filterwarnings("ignore:No trusted rows were given:UserWarning")

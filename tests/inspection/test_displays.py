@@ -13,7 +13,11 @@ from sklearn.preprocessing import StandardScaler
 
 from skmetaweight import MetaWeightClassifier
 from skmetaweight.datasets import corrupt_labels
-from skmetaweight.inspection import SampleWeightDisplay, WeightingFunctionDisplay
+from skmetaweight.inspection import (
+    SampleWeightDisplay,
+    TrainingHistoryDisplay,
+    WeightingFunctionDisplay,
+)
 
 plt = pytest.importorskip("matplotlib.pyplot")
 
@@ -237,3 +241,32 @@ def test_import_does_not_import_matplotlib():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("bad", ["x", 3, (3, 1), (0, np.nan), (0, np.inf), (1, 2, 3), [None, 1]])
+@pytest.mark.parametrize("epochs", [None, [1]])
+def test_what_is_no_range_of_losses(data, bad, epochs):
+    with pytest.raises(ValueError, match=r"^loss_range must be the smallest and the largest loss"):
+        WeightingFunctionDisplay.from_estimator(fit(data), loss_range=bad, epochs=epochs)
+
+
+def test_one_epoch_is_a_list_of_one_and_none_are_refused(data):
+    clf = fit(data)
+    display = WeightingFunctionDisplay.from_estimator(clf, epochs=1)
+    assert display.epochs.tolist() == [1]
+    with pytest.raises(ValueError, match="epochs are none"):
+        WeightingFunctionDisplay.from_estimator(clf, epochs=[])
+
+
+@pytest.mark.parametrize("weights", [None, "x", [np.nan, 1], [[1, 2]], [np.inf], 3, {}, ["a"]])
+def test_what_are_no_weights(weights):
+    with pytest.raises(ValueError, match=r"^weights must be finite numbers of shape \(n_rows,\)"):
+        SampleWeightDisplay.from_weights(weights)
+
+
+@pytest.mark.parametrize("ax", [3, "x", [1, 2]])
+def test_what_are_no_axes(data, ax):
+    clf = fit(data)
+    for display in (WeightingFunctionDisplay, SampleWeightDisplay, TrainingHistoryDisplay):
+        with pytest.raises((TypeError, ValueError), match=r"^ax must be .*Axes"):
+            display.from_estimator(clf, ax=ax)

@@ -1,8 +1,10 @@
 """The weighting network, and the function of NumPy arrays that a user holds."""
 
 import pickle
+import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -194,7 +196,7 @@ def test_classes_broadcast_and_matter():
         ({}, ["ant"], "takes losses only, but got classes"),
         ({"classes": CLASSES}, None, "class-aware: pass the label of each loss as classes"),
         ({"classes": CLASSES}, ["ape"], r"Unknown classes \['ape'\]: not in \['ant', 'bee', 'cat"),
-        ({"classes": CLASSES}, ["ant", "bee"], "could not be broadcast|broadcast"),
+        ({"classes": CLASSES}, ["ant", "bee"], "one for each loss"),
     ],
 )
 def test_class_errors(options, classes, message):
@@ -261,3 +263,69 @@ def test_any_module_can_be_the_network():
     network = nn.Sequential(nn.Linear(1, 1), nn.Sigmoid(), nn.Flatten(0))
     function = WeightingFunction(network, losses=LOSSES, loss_scale=1.0, normalizer=1.0)
     assert function(np.zeros((2, 2))).shape == (2, 2)
+
+
+BAD_CALLS = {
+    **{
+        f"losses {losses!r}": (lambda f, losses=losses: f(losses), "losses must be an array of num")
+        for losses in ("a", ["a"], [[1, 2], [3]], {}, object(), [1j], ["1 2"])
+    },
+    **{
+        f"losses {losses!r}": (
+            lambda f, losses=losses: f(losses),
+            "losses must be finite and at least 0, got [",
+        )
+        for losses in ([-1], -1e-3, [np.nan], [1.0, np.inf], None, [[1.0, -np.inf]])
+    },
+    **{
+        f"q={q!r}": (lambda f, q=q: f.quantile([1.0], q), "q must be a number from 0 to 1, got")
+        for q in (2, -0.1, np.nan, "x", None, [0.1, 0.9], 1j)
+    },
+    **{
+        f"epoch {epoch!r}": (lambda f, epoch=epoch: f.at_epoch(epoch), "epoch must be one on recor")
+        for epoch in (0, 9, "x", None, [1], 1.5, {})
+    },
+    **{
+        f"n_points={n!r}": (lambda f, n=n: f.to_frame(n), "n_points must be a whole number from 1")
+        for n in (0, -1, 2.5, "x", None)
+    },
+}
+
+
+@pytest.mark.parametrize("options", [FUNCTIONS["loss"], FUNCTIONS["memory"]])
+@pytest.mark.parametrize("case", BAD_CALLS)
+def test_what_a_function_cannot_take(options, case):
+    call, message = BAD_CALLS[case]
+    with pytest.raises(ValueError, match=re.escape(message)):
+        call(make_function(**options)[0])
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (["ant", "bee"], "one for each loss, shape (3,); got shape (2,)"),
+        (np.full((3, 3), "ant"), "one for each loss, shape (3,); got shape (3, 3)"),
+        (["ant", None, "bee"], "Unknown classes [None]: not in ['ant', 'bee', 'cat']"),
+        ([1, 2, 3], "Unknown classes [1, 2, 3]: not in"),
+        (np.nan, "Unknown classes [nan"),
+    ],
+)
+def test_classes_that_a_function_does_not_know(classes, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make_function(classes=CLASSES)[0]([0.1, 0.2, 0.3], classes)
+
+
+def test_losses_of_a_criterion_that_goes_below_zero():
+    network = nn.Sequential(nn.Linear(1, 1), nn.Sigmoid(), nn.Flatten(0))
+    function = WeightingFunction(network, losses=LOSSES - 2, loss_scale=1.0, normalizer=1.0)
+    assert function.loss_range_[0] < 0
+    assert "loss -1.8 ->" in repr(function)
+    with pytest.raises(ValueError, match=r"at least -1\.8"):
+        function([-1.9])
+
+
+@pytest.mark.parametrize("form", [list, tuple, np.array, torch.tensor, pd.Series])
+def test_losses_of_any_form(form):
+    function, _ = make_function()
+    losses = [0.1, 0.2]
+    np.testing.assert_allclose(function(form(losses)), function(losses), rtol=1e-6)

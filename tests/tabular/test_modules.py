@@ -169,3 +169,26 @@ def test_a_rare_indicator_does_not_stand_out(scale):
     clf.fit(X, y, X_meta=X[:10], y_meta=y[:10])
     deviation = X[:, 1].std() if scale > 1 else 0.5
     assert clf.net_.module_.standardize.scale[1].item() == pytest.approx(deviation)
+
+
+@pytest.mark.parametrize("cardinalities", [(), (3,), (3, 4)])
+@pytest.mark.parametrize("wrong", [-1, 1, 3])
+def test_columns_are_as_many_as_the_network_was_made_for(cardinalities, wrong):
+    network = TabularMLP(5, 3, cardinalities=cardinalities).eval()
+    assert network(torch.zeros(2, 5)).shape == (2, 3)
+    with pytest.raises(ValueError, match=f"X has {5 + wrong} columns, but .* was made for 5"):
+        network(torch.zeros(2, 5 + wrong))
+
+
+@pytest.mark.parametrize("name", ["n_features", "n_classes", "hidden_dims", "cardinalities"])
+@pytest.mark.parametrize("size", [0, -1, 2.5, "x", True, None])
+def test_sizes_are_whole_numbers(name, size):
+    sizes = {"n_features": 4, "n_classes": 3}
+    sizes[name] = (size,) if name in ("hidden_dims", "cardinalities") else size
+    with pytest.raises(ValueError, match=f"{name} must be whole numbers from 1, got {size!r}"):
+        TabularMLP(**sizes)
+
+
+def test_more_codes_than_columns():
+    with pytest.raises(ValueError, match="cardinalities are of 3 columns, but X has 2"):
+        TabularMLP(2, 3, cardinalities=(3, 3, 3))

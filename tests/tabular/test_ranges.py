@@ -188,10 +188,30 @@ def test_a_column_that_begins_to_vary_is_learned_from() -> None:
 def test_bounds_follow_rows_that_drift() -> None:
     clf = data.make().partial_fit(data.X, data.Y, meta_mask=data.MASK)
     upper = clf.net_.module_.standardize.upper.clone()
-    clf.partial_fit(data.X + 20, data.Y, meta_mask=data.MASK)
-    assert (clf.net_.module_.standardize.upper > upper + 15).all()
+    clf.partial_fit(data.X + 8, data.Y, meta_mask=data.MASK)
+    assert (clf.net_.module_.standardize.upper > upper + 6).all()
     expected = torch.tensor(clf._table.bounds.upper).float()
     assert torch.equal(clf.net_.module_.standardize.upper, expected)
+
+
+@pytest.mark.parametrize("container", [np.asarray, data.frame])
+@pytest.mark.parametrize("step", [0.0, 1.0, -1.0, 4.0])
+def test_a_column_that_drifts_away_is_told_once(step: float, container: Any) -> None:
+    clf, said = data.make(), []
+    for call in range(40):
+        rows = data.X.copy()
+        rows[:, 1] += call * step
+        rows[:, 2] += 1e-3 * call
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            clf.partial_fit(container(rows[:200]), data.Y[:200], meta_mask=data.MASK[:200])
+        said += [(call, warning) for warning in seen]
+    assert len(said) == (step != 0)
+    for call, warning in said:
+        name = "'b'" if container is data.frame else "1"
+        assert f"far from those of the first call in column {name} (" in str(warning.message)
+        assert warning.filename == __file__
+        assert 10 < call * abs(step) < 80
 
 
 CHANGES = {

@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 import torch
 from sklearn.model_selection import GridSearchCV
-from skorch.callbacks import Callback, Freezer, ParamMapper, ProgressBar
+from skorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EpochScoring,
+    Freezer,
+    GradientNormClipping,
+    LRScheduler,
+    ParamMapper,
+    ProgressBar,
+    WarmRestartLR,
+)
 from torch.optim import SGD
 
 from skmetaweight import MetaWeightNet
@@ -145,3 +155,46 @@ def test_what_a_callback_freezes_stays_as_it_was(fitted, method, part):
 
 def freeze(parameter):
     parameter.requires_grad_(False)
+
+
+def fail(net):
+    raise KeyError("mine")
+
+
+FAILING = {
+    "on_train_begin": [
+        LRScheduler("StepLR"),
+        LRScheduler(3),
+        LRScheduler(WarmRestartLR, min_lr="x"),
+        EarlyStopping(threshold_mode="x"),
+        Call("train", fail),
+    ],
+    "on_grad_computed": [GradientNormClipping("x")],
+    "on_epoch_end": [
+        LRScheduler("StepLR", step_size=0),
+        EarlyStopping(threshold="x"),
+        EpochScoring("roc_auc"),
+    ],
+    "on_epoch_begin": [Freezer(3), Call("epoch", fail)],
+}
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize(
+    ("hook", "callback"), [(hook, each) for hook, those in FAILING.items() for each in those]
+)
+def test_an_error_of_a_callback_names_it(fitted, hook, callback, named):
+    kind = type(callback).__name__
+    with pytest.raises(Exception) as error:  # noqa: PT011, its own is left as it is
+        fitted(callbacks=[("mine", callback) if named else callback])
+    assert error.value.__notes__ == [
+        f"Raised by the callback '{'mine' if named else kind}' ({kind}) in {hook}: check its "
+        "settings."
+    ]
+
+
+@pytest.mark.parametrize("callback", [LRScheduler("Nope"), EpochScoring(3)])
+def test_callbacks_that_cannot_be_built_are_named(fitted, callback):
+    name = type(callback).__name__
+    with pytest.raises(ValueError, match=rf"^callbacks=\['{name}'\] cannot be built: "):
+        fitted(callbacks=[callback])
