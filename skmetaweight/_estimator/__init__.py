@@ -10,7 +10,8 @@ It may import every wing below: ``_training``, ``reweighting``, ``_data``, ``_ta
 4. ``net_params``: parameters by prefix, of the net and of the method;
 5. ``label_quality``, ``diagnosis``: what a fit says of labels, and warns of;
 6. ``fitted_state``, ``resumption``: fits while others predict, and fits that go on;
-7. ``saving``, ``file_content``: a fitted classifier as a file that runs no code;
+7. ``saving``, ``file_content``: a fitted classifier as a file that runs no code; ``fingerprint``:
+   what makes a fit the one that a checkpoint is of;
 8. ``weighted``, ``usable_weights``: :class:`MetaWeightedEstimator`, which hands the weights on;
 9. ``html``: what a notebook shows.
 """
