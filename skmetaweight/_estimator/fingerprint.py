@@ -65,7 +65,7 @@ def _of_value(value: Any) -> str:
 
 
 def _of_callbacks(callbacks: Any) -> str:
-    """Write callbacks by their class and what it was built with, as far as that is plain."""
+    """Write callbacks by their classes and what these were given, as far as that is plain."""
     if not isinstance(callbacks, list):
         return repr(callbacks)
     each = [named[1] if isinstance(named, tuple) else named for named in callbacks]
@@ -79,9 +79,9 @@ def _of_callback(callback: Any) -> str:
     if inspect.isclass(callback):
         return callback.__name__
     given = inspect.signature(type(callback)).parameters
-    plain = (type(None), bool, int, float, str)
-    own = {name: v for name, v in vars(callback).items() if name in given and type(v) in plain}
-    return f"{type(callback).__name__}({', '.join(f'{k}={v!r}' for k, v in own.items())})"
+    own = {n: v for n, v in vars(callback).items() if n in given and v is not given[n].default}
+    plain = [f"{n}={v!r}" for n, v in own.items() if type(v) in (type(None), bool, int, float, str)]
+    return f"{type(callback).__name__}({', '.join(plain)})"
 
 
 def _of_data(values: Any) -> str:

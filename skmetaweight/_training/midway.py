@@ -115,7 +115,8 @@ def go_on(net: Any, state: dict[str, Any]) -> None:
     network = getattr(net.reweighter_, "network_", None)
     net.snapshots_[:] = [_with_network(each, network) for each in state["record"]["snapshots"]]
     for name, callback in net.callbacks_:
-        restore_callback(callback, state["callbacks"][name])
+        if name in state["callbacks"]:  # a bar may be new
+            restore_callback(callback, state["callbacks"][name])
 
 
 def _restore_parameters(net: Any, state: dict[str, Any]) -> None:

@@ -96,9 +96,9 @@ class ReweightedNet(RecordedNet):
         callbacks: list[tuple[str, Callback]] = [("epoch_timer", EpochTimer()), ("print_log", log)]
         return [*callbacks, ("epoch_bar", EpochBar())] if self.show_progress else callbacks
 
-    def initialize_callbacks(self) -> ReweightedNet:
+    def _initialize_callbacks(self) -> ReweightedNet:
         """Build the callbacks; a checkpoint comes last, when the others know of the epoch."""
-        super().initialize_callbacks()
+        super()._initialize_callbacks()
         self.callbacks_.sort(key=lambda named: isinstance(named[1], FitCheckpoint))
         if self.checkpoint is not None:
             checkpoint = FitCheckpoint(self.checkpoint).initialize()

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from skorch.callbacks import Callback, EarlyStopping, EpochScoring, LRScheduler, ParamMapper
 from torch import nn
+from torch.optim.lr_scheduler import MultiStepLR, OneCycleLR
 from torch.utils.data import Dataset, WeightedRandomSampler
 
 from skmetaweight import MetaWeightClassifier
@@ -18,8 +19,10 @@ from tests.conftest import Linear, make_data, quick
 from tests.ecosystem._frames import make_frame
 from tests.reweighting._cases import METHOD_CASES
 
-N_EPOCHS = 11
-"""Enough for weights to be confirmed."""
+N_EPOCHS = 5
+
+ENOUGH = 10
+"""Epochs from which on weights are to be confirmed."""
 
 DATA = make_data()
 
@@ -100,6 +103,12 @@ def weighted(**params: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return params, {**given, "sample_weight": np.linspace(0.5, 2, len(DATA.y))}
 
 
+def seeded(module: type[nn.Module], **params: Any) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return module(**params)
+
+
 def sampler() -> WeightedRandomSampler:
     return WeightedRandomSampler([1.0] * 70, 64, generator=torch.Generator().manual_seed(3))
 
@@ -111,7 +120,11 @@ def by_callback(*callbacks: Any, **params: Any) -> tuple[dict[str, Any], dict[st
 Scene = Callable[[], tuple[dict[str, Any], dict[str, Any]]]
 
 SCENES: dict[str, Scene] = {
-    **{name: lambda case=case: masked(method=case.make()) for name, case in METHOD_CASES.items()},
+    **{
+        name: lambda case=case: masked(method=case.make(), max_epochs=ENOUGH)
+        for name, case in METHOD_CASES.items()
+    },
+    "few epochs": masked,
     "no share": lambda: masked(meta_share=0.0, meta_batch_size=5),
     "small meta batches": lambda: masked(meta_batch_size=5),
     "last epoch kept": lambda: masked(early_stopping=False, temperature=2.0),
@@ -119,36 +132,33 @@ SCENES: dict[str, Scene] = {
     "table by quantiles": lambda: of_frame(numeric_scaling="quantile"),
     "weights": lambda: weighted(class_weight="balanced"),
     "own module": lambda: masked(module=Noisy),
-    "an instance": lambda: masked(module=Linear(), method="l2rw"),
+    "an instance": lambda: masked(module=seeded(Linear), method="l2rw"),
     "loader": lambda: masked(module=Noisy, iterator_train__drop_last=True),
     "sampler": lambda: masked(iterator_train__sampler=sampler(), method="fmw-net"),
     "loader workers": of_dataset,
-    "loader workers, l2rw": lambda: of_dataset(method="l2rw"),
     "milestones": lambda: masked(
-        optimizer=torch.optim.SGD, optimizer__momentum=0.9, lr=0.1, lr_schedule=(3, 6)
+        optimizer=torch.optim.SGD, optimizer__momentum=0.9, lr=0.1, lr_schedule=(2, 4)
     ),
     "ASGD": lambda: masked(optimizer=torch.optim.ASGD),
     "bfloat16": lambda: masked(mixed_precision="bfloat16"),
-    "float64": lambda: masked(module=Linear(dtype=torch.float64)),
+    "float64": lambda: masked(module=seeded(Linear, dtype=torch.float64)),
     "early stopping": lambda: by_callback(
-        EarlyStopping("meta_loss", patience=2, threshold=0.2, load_best=True), lr=0.1
+        EarlyStopping("meta_loss", patience=2, threshold=0.2, load_best=True), lr=0.1, max_epochs=8
     ),
     "plateau": lambda: by_callback(
         LRScheduler("ReduceLROnPlateau", monitor="meta_loss", patience=0), lr=0.1
     ),
-    "steps": lambda: by_callback(
-        LRScheduler(torch.optim.lr_scheduler.MultiStepLR, milestones=[2, 5], gamma=0.5)
-    ),
+    "steps": lambda: by_callback(LRScheduler(MultiStepLR, milestones=[2, 4], gamma=0.5)),
     "cycle": lambda: by_callback(
-        LRScheduler("OneCycleLR", max_lr=0.1, total_steps=N_EPOCHS * 3, step_every="batch")
+        LRScheduler(OneCycleLR, max_lr=0.1, total_steps=3 * N_EPOCHS, step_every="batch")
     ),
     "scores": lambda: by_callback(
         EpochScoring("accuracy", name="acc", lower_is_better=False),
         EarlyStopping("acc", lower_is_better=False, patience=4),
     ),
     "frozen for a while": lambda: by_callback(
-        ParamMapper("linear.bias", lambda p: p.requires_grad_(False), at=3),
-        ParamMapper("linear.bias", lambda p: p.requires_grad_(True), at=6),
+        ParamMapper("linear.bias", lambda p: p.requires_grad_(False), at=2),
+        ParamMapper("linear.bias", lambda p: p.requires_grad_(True), at=4),
         module=Linear,
     ),
     "own callback": lambda: by_callback(Slower()),
