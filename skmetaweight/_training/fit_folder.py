@@ -9,13 +9,9 @@ from typing import Any
 
 from skmetaweight._messages import shortened
 from skmetaweight._training.archive import FileError, read_archive, reading, write_archive
+from skmetaweight._training.locks import Lock, is_held
 from skmetaweight._training.midway import PARTS
 from skmetaweight._training.values import ValueReader, ValueWriter
-
-try:
-    import fcntl
-except ImportError:  # Windows, where fits that run at the same time need folders of their own
-    fcntl = None
 
 CHECKPOINTS = "epoch-*.smw"
 
@@ -53,7 +49,7 @@ class FitFolder:
         self.damaged: list[Path] = []
         self._shared = shared
         self._fit = fit
-        self._lock: Any = None
+        self._lock: Lock | None = None
 
     def refuse_others(self) -> None:
         """Raise if another fit was cut off in the shared folder, and this one was never there.
@@ -66,7 +62,7 @@ class FitFolder:
         if self.path.exists():
             return
         newest = {path.parent: path for path in sorted(self._shared.glob(f"*/{CHECKPOINTS}"))}
-        found = [_read_fit(path) for folder, path in newest.items() if not _is_running(folder)]
+        found = [_read_fit(path) for folder, path in newest.items() if not is_held(folder / LOCK)]
         others = [_differences(other, self._fit) for other in found if other is not None]
         if others:
             raise ValueError(
@@ -84,8 +80,8 @@ class FitFolder:
             If nothing can be written there.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.path / LOCK).open("ab")
-        if _take(self._lock):
+        self._lock = Lock(self.path / LOCK)
+        if self._lock.is_held:
             for unfinished in self.path.glob(f".{CHECKPOINTS}.*"):
                 unfinished.unlink(missing_ok=True)
 
@@ -130,7 +126,7 @@ class FitFolder:
     def end(self) -> None:
         """Let the lock go."""
         if self._lock is not None:
-            self._lock.close()
+            self._lock.release()
 
     def _files(self) -> list[Path]:
         return sorted(self.path.glob(CHECKPOINTS))
@@ -161,24 +157,3 @@ def _differences(before: dict[str, str], now: dict[str, str]) -> list[str]:
 
 def _short(text: str) -> str:
     return shortened(text)[1:-1] if len(text) > 60 else text
-
-
-def _take(lock: Any) -> bool:
-    """Lock an open file if nobody else has it; a system that has no locks gives it to all."""
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
-def _is_running(folder: Path) -> bool:
-    try:
-        with (folder / LOCK).open("rb") as lock:
-            return not _take(lock)
-    except OSError:
-        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch._dynamo  # which the first optimiser of a process imports, in seconds
 from skorch.callbacks import Callback, EarlyStopping, EpochScoring, LRScheduler, ParamMapper
 from torch import nn
 from torch.optim.lr_scheduler import MultiStepLR, OneCycleLR
@@ -175,6 +177,7 @@ def fit(name: str, **params: Any) -> MetaWeightClassifier:
 
 def fit_and_tell(name: str, folder: str, begun: Any, result: str, n_epochs: int) -> None:
     """Fit in a process that may be killed; write what predictions and weights are."""
+    multiprocessing.set_start_method("fork", force=True)  # of the workers of a loader
     torch.set_num_threads(1)
     begun.set()
     clf = fit(name, checkpoint=folder, max_epochs=n_epochs)

@@ -29,6 +29,7 @@ from skorch.callbacks import Callback, Checkpoint, EarlyStopping
 
 from skmetaweight import FitCheckpoint, MetaWeightClassifier
 from skmetaweight._training.fit_folder import CHECKPOINTS, KEPT, LOCK
+from skmetaweight._training.locks import Lock, is_held
 from skmetaweight._training.schedule import Schedule
 from tests.conftest import Data, quick
 from tests.estimator import _fits
@@ -325,6 +326,21 @@ def test_a_search_that_is_cut_off_goes_on(tmp_path: Path, monkeypatch: pytest.Mo
     assert len(checkpoints(tmp_path)) == 1
     np.testing.assert_array_equal(search(tmp_path).cv_results_["mean_test_score"], expected)
     assert_ended(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+@pytest.mark.skipif(sys.platform == "win32", reason="does not fork")
+def test_a_process_that_a_fit_has_forked_does_not_hold_its_folder(tmp_path: Path) -> None:
+    lock = Lock(tmp_path / LOCK)
+    assert is_held(tmp_path / LOCK)
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    child.start()
+    try:
+        assert is_held(tmp_path / LOCK)
+        lock.release()
+        assert not is_held(tmp_path / LOCK)
+    finally:
+        child.kill()
 
 
 def test_clones_have_checkpoints_of_their_own(tmp_path: Path) -> None:
