@@ -57,7 +57,8 @@ def _attributes(callback: Callback) -> dict[str, Any]:
 
 
 def _has_state(value: Any) -> bool:
-    return hasattr(value, "load_state_dict") and not inspect.isclass(value)
+    has_both = hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
+    return has_both and not inspect.isclass(value)
 
 
 def _is_known(value: Any) -> bool:

@@ -71,27 +71,29 @@ class _Run:
         self.shared = folder
         self.fit = fit
         self.kept_epoch = 0
-        self._files: FitFolder | None = None
+        self._store: FitFolder | None = None
         self._history: list[dict[str, Any]] = []
         self._has_failed = False
 
     @property
-    def files(self) -> FitFolder:
-        assert self._files is not None
-        return self._files
+    def store(self) -> FitFolder:
+        assert self._store is not None
+        return self._store
 
     def begin(self, net: Any) -> None:
         start = f"{checksum(start_of(net)):08x} after {net.n_epochs_} epochs"
-        self._files = FitFolder(self.shared, {**self.fit, START: start})
-        self.files.refuse_others()
+        self._store = FitFolder(self.shared, {**self.fit, START: start})
+        self.store.refuse_others()
         with self._warned():
-            self.files.begin()
-        state = self.files.newest()
-        if self.files.damaged:
+            self.store.begin()
+        state = self.store.newest()
+        if self.store.damaged:
+            with self._warned():  # they would count among the newest
+                self.store.remove(self.store.damaged)
             where = "the newest whole one" if state else "the beginning"
-            names = listed([path.name for path in self.files.damaged])
+            names = listed([path.name for path in self.store.damaged])
             _warn(
-                f"Checkpoints in {self.files.path} are damaged, {names}: the fit goes on from "
+                f"Checkpoints in {self.store.path} are damaged, {names}: the fit goes on from "
                 f"{where}."
             )
         if state is not None:
@@ -104,16 +106,16 @@ class _Run:
         with self._warned():
             new = list(net.history)[len(self._history) :]
             self._history += map(in_columns, new)
-            self.files.write(net.n_epochs_, state_of(net, self._history))
+            self.store.write(net.n_epochs_, state_of(net, self._history))
             self.kept_epoch = net.n_epochs_
 
     def end(self, *, is_over: bool) -> None:
-        if self._files is None:
+        if self._store is None:
             return
         with self._warned():
             if is_over:
-                self.files.remove_all()
-        self.files.end()
+                self.store.remove(self.store.files())
+        self.store.end()
 
     @contextmanager
     def _warned(self) -> Iterator[None]:
@@ -123,7 +125,7 @@ class _Run:
         except (OSError, ValueError, UnwritableError) as error:
             if not self._has_failed:
                 _warn(
-                    f"No checkpoint can be written to {self.files.path} ({first_line(error)}): "
+                    f"No checkpoint can be written to {self.store.path} ({first_line(error)}): "
                     "training goes on without. Check that the folder can be written to and has "
                     "room, or pass another one."
                 )
@@ -159,7 +161,7 @@ def resumable(net: Any, described: Callable[[], dict[str, str]]) -> Iterator[Non
         if run.kept_epoch:
             error.add_note(
                 f"Run the same fit again to go on after epoch {run.kept_epoch}: its checkpoint is "
-                f"in {run.files.path}."
+                f"in {run.store.path}."
             )
         raise
     finally:

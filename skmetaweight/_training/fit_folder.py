@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from skmetaweight._messages import shortened
+from skmetaweight._messages import LONGEST_VALUE, MOST_LISTED
 from skmetaweight._training.archive import FileError, read_archive, reading, write_archive
 from skmetaweight._training.locks import Lock, is_held
 from skmetaweight._training.midway import PARTS
@@ -16,7 +17,7 @@ from skmetaweight._training.values import ValueReader, ValueWriter
 CHECKPOINTS = "epoch-*.smw"
 
 START = "initial state"
-"""What differs whenever anything else does, and says nothing beside it."""
+"""Differs whenever anything else does, and is told of only where nothing else is."""
 
 LOCK = "running"
 """A file that a fit holds while it runs; it stays, so that the fit is known here."""
@@ -65,10 +66,12 @@ class FitFolder:
         found = [_read_fit(path) for folder, path in newest.items() if not is_held(folder / LOCK)]
         others = [_differences(other, self._fit) for other in found if other is not None]
         if others:
+            nearest = min(others, key=len)
+            more = f" and {len(nearest) - MOST_LISTED} more" if len(nearest) > MOST_LISTED else ""
             raise ValueError(
                 f"{self._shared} has checkpoints of another fit, which was cut off. In this one, "
-                f"{'; '.join(min(others, key=len))}. Run that fit again to go on with it, or "
-                "delete the folder or pass another one to begin anew."
+                f"{'; '.join(nearest[:MOST_LISTED])}{more}. Run that fit again to go on with it, "
+                "or delete the folder or pass another one to begin anew."
             )
 
     def begin(self) -> None:
@@ -103,24 +106,28 @@ class FitFolder:
         }
         self.path.mkdir(parents=True, exist_ok=True)
         write_archive(self.path / CHECKPOINTS.replace("*", f"{epoch:06}"), document, writer.tensors)
-        for old in self._files()[:-KEPT]:
-            old.unlink(missing_ok=True)
+        self.remove(self.files()[:-KEPT])
 
     def newest(self) -> dict[str, Any] | None:
         """Return the state of the newest checkpoint that is whole."""
-        for path in reversed(self._files()):
+        for path in reversed(self.files()):
             try:
                 return _read_state(path)
             except FileNotFoundError:  # the same fit, elsewhere, has removed it
                 continue
             except FileError:
                 self.damaged.append(path)
-                path.unlink(missing_ok=True)  # else it would count as one of the newest
         return None
 
-    def remove_all(self) -> None:
-        """Remove the checkpoints of a fit that has ended."""
-        for path in self._files():
+    def remove(self, files: Sequence[Path]) -> None:
+        """Remove checkpoints.
+
+        Raises
+        ------
+        OSError
+            If that cannot be done.
+        """
+        for path in files:
             path.unlink(missing_ok=True)
 
     def end(self) -> None:
@@ -128,7 +135,8 @@ class FitFolder:
         if self._lock is not None:
             self._lock.release()
 
-    def _files(self) -> list[Path]:
+    def files(self) -> list[Path]:
+        """Return the checkpoints, the oldest first."""
         return sorted(self.path.glob(CHECKPOINTS))
 
 
@@ -156,4 +164,4 @@ def _differences(before: dict[str, str], now: dict[str, str]) -> list[str]:
 
 
 def _short(text: str) -> str:
-    return shortened(text)[1:-1] if len(text) > 60 else text
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."
