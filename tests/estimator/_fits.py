@@ -127,6 +127,8 @@ SCENES: dict[str, Scene] = {
         for name, case in METHOD_CASES.items()
     },
     "few epochs": masked,
+    "evidence that falls": lambda: masked(max_epochs=ENOUGH, random_state=1),
+    "best epoch long ago": lambda: masked(lr=0.1, lr_schedule="constant", random_state=2),
     "no share": lambda: masked(meta_share=0.0, meta_batch_size=5),
     "small meta batches": lambda: masked(meta_batch_size=5),
     "last epoch kept": lambda: masked(early_stopping=False, temperature=2.0),

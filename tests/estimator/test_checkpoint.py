@@ -35,6 +35,7 @@ from tests.conftest import Data, quick
 from tests.estimator import _fits
 from tests.estimator._fits import DATA, N_EPOCHS, SCENES, Noisy, fit, told
 from tests.estimator.test_saving import assert_same_function, assert_same_rows
+from tests.reweighting._cases import ConstantScale
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:lookahead_lr="),
@@ -150,6 +151,20 @@ def test_not_every_epoch_need_be_kept(cut: Callable[..., None], tmp_path: Path) 
     assert_identical(fit("few epochs", callbacks=given), whole("few epochs"))
 
 
+@pytest.mark.filterwarnings("default:Forward mode")
+def test_what_a_module_cannot_do_is_found_out_once(
+    cut: Callable[..., None], tmp_path: Path
+) -> None:
+    def run() -> Any:
+        return fit("no share", module=Stepped, method="l2rw", checkpoint=tmp_path)
+
+    with one_warning("double backward instead"):
+        cut(3, run)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", ".*double backward")
+        run()
+
+
 def test_one_object_cut_off_and_fitted_again(cut: Callable[..., None], tmp_path: Path) -> None:
     params, given = SCENES["own callback"]()
     clf = quick(**params, max_epochs=N_EPOCHS, checkpoint=tmp_path)
@@ -243,6 +258,17 @@ def test_another_fit_is_refused_by_what_differs(
     assert_identical(fit("few epochs", checkpoint=tmp_path), whole("few epochs"))
     other.fit(**given)  # nothing is left to be lost
     assert_ended(tmp_path)
+
+
+class Stepped(ConstantScale):
+    """Has a part that forward mode does not take for a constant."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(4, 8)
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        return super().forward(X).clone()  # no output of a layer: all of them are compared
 
 
 class StartsElsewhere(torch.nn.Linear):
