@@ -6,6 +6,7 @@ from skmetaweight._estimator.classifier import MetaWeightClassifier
 from skmetaweight._estimator.onnx_export import export_onnx
 from skmetaweight._estimator.weighted import MetaWeightedEstimator
 from skmetaweight._tabular.modules import TabularMLP
+from skmetaweight._training.checkpoint import FitCheckpoint
 from skmetaweight.reweighting import (
     PAPER_TRAINING,
     FirstOrderMetaWeightNet,
@@ -21,6 +22,7 @@ __version__ = "0.1.0.dev0"
 __all__ = [
     "PAPER_TRAINING",
     "FirstOrderMetaWeightNet",
+    "FitCheckpoint",
     "LearningToReweight",
     "MetaWeightClassifier",
     "MetaWeightNet",

@@ -23,7 +23,7 @@ ALLOWED = {
     "pipeline": {"_estimator"},
     "model_selection": {"_data"},
     "datasets": set(),
-    "__init__": {"_estimator", "_tabular", "reweighting"},
+    "__init__": {"_estimator", "_tabular", "_training", "reweighting"},
     "_messages": set(),
 }
 COMMON = "_messages"  # every room writes messages

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import os
 import warnings
 from numbers import Integral
 from typing import Any
@@ -117,6 +118,7 @@ def of_each_fit(estimator: Any, n_train: int, device: torch.device) -> dict[str,
         "lr_schedule": _lr_schedule(estimator.lr_schedule),
         "keep_best": estimator.early_stopping,
         "show_progress": estimator.show_progress,
+        "checkpoint": None if estimator.checkpoint is None else os.fspath(estimator.checkpoint),
         "autocast_dtype": _autocast_dtype(estimator.mixed_precision, device),
     }
 

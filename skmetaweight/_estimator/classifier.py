@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -125,6 +126,10 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         parameters, the losses, the weights and all that is learned of them keep their precision.
     random_state : int, RandomState or None, default=None
         Makes a fit on the CPU bit-identical. Global random states are neither read nor changed.
+    checkpoint : str, path-like or None, default=None
+        A folder in which ``fit`` keeps, after each epoch, all that it needs to go on: the same
+        ``fit``, run again after it was cut off, ends as if it had not been, on the CPU to the bit.
+        Needs a ``random_state`` and the extra ``io``; see :class:`FitCheckpoint`.
     verbose : int, default=0
         1 prints skorch's table.
     show_progress : bool, default=False
@@ -247,6 +252,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         "device": [str, torch.device],
         "mixed_precision": [StrOptions({"bfloat16"}), None],
         "random_state": ["random_state"],
+        "checkpoint": [str, os.PathLike, None],
         "verbose": ["verbose"],
         "show_progress": ["boolean"],
     }
@@ -277,6 +283,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         device: str | torch.device = "auto",
         mixed_precision: str | None = None,
         random_state: int | np.random.RandomState | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
         verbose: int = 0,
         show_progress: bool = False,
         **net_params: Any,
@@ -304,6 +311,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         self.device = device
         self.mixed_precision = mixed_precision
         self.random_state = random_state
+        self.checkpoint = checkpoint
         self.verbose = verbose
         self.show_progress = show_progress
         refuse_moved_params(net_params)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,12 @@ from skmetaweight._estimator.build import build_net, resolve_device
 from skmetaweight._estimator.components import check_components, check_smallest_batch
 from skmetaweight._estimator.default_network import follow_ranges
 from skmetaweight._estimator.diagnosis import diagnose
+from skmetaweight._estimator.fingerprint import described_fit
 from skmetaweight._estimator.label_quality import judge
 from skmetaweight._estimator.net_params import check_params
 from skmetaweight._estimator.resumption import continued, settings_of
 from skmetaweight._estimator.seeding import drawing, draws_alone, fresh_or_given
+from skmetaweight._training.checkpoint import resumable
 from skmetaweight._training.confirmation import FEWEST_EPOCHS, MANY_TRUSTED_ROWS
 from skmetaweight._training.net import ReweightedNet
 from skmetaweight._training.tasks import FitTasks, run_as_task
@@ -84,7 +87,8 @@ def run_fit(
             _keep_results(estimator, net, data, rows)
 
         if epochs is None:
-            run_as_task(run, estimator, data.classes, n_epochs, given)
+            with resumable(net, partial(described_fit, estimator, data, seed)):
+                run_as_task(run, estimator, data.classes, n_epochs, given)
         else:
             run(FitTasks())
         diagnose(estimator, data)

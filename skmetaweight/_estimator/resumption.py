@@ -19,7 +19,7 @@ OF_EACH_FIT = {
     *("max_epochs", "meta_size", "class_weight", "robust_meta_loss", "warm_start", "random_state"),
     *("lr", "lr_schedule", "meta_share", "meta_batch_size", "batch_size", "early_stopping"),
     *("callbacks", "mixed_precision", "verbose", "show_progress", "predict_nonlinearity"),
-    *("iterator_train", "iterator_valid", "temperature"),
+    *("iterator_train", "iterator_valid", "temperature", "checkpoint"),
 }
 """Parameters that a fit that goes on takes as they are now."""
 
@@ -78,7 +78,7 @@ def continued(
             setattr(net, name, as_callbacks(value) if name == "callbacks" else value)
     for name, value in of_each_fit(estimator, n_train, net.parameter.device).items():
         setattr(net, name, value)
-    if any(name == "show_progress" or name.startswith("callbacks") for name in changed):
+    if any(name.startswith(("callbacks", "show_progress", "checkpoint")) for name in changed):
         net._initialize_callbacks()
     net.seed = seed
     net.settings_ = settings

@@ -19,10 +19,10 @@ KNOWN = {"torch", "skorch"}
 """Packages whose losses and optimisers draw no random numbers."""
 
 KNOWN_CALLBACKS = {
-    *("Checkpoint", "EarlyStopping", "EpochTimer", "GradientNormClipping", "LRScheduler"),
-    *("PrintLog", "ProgressBar", "TrainEndCheckpoint"),
+    *("Checkpoint", "EarlyStopping", "EpochTimer", "FitCheckpoint", "GradientNormClipping"),
+    *("LRScheduler", "PrintLog", "ProgressBar", "TrainEndCheckpoint"),
 }
-"""Callbacks of skorch's that draw none: others run functions of the user's."""
+"""Callbacks of skorch's and ours that draw none: others run functions of the user's."""
 
 INITIALISERS = (nn.init.kaiming_uniform_, nn.init.uniform_, nn.init.normal_)
 """With which torch's linear layers and embeddings draw their first parameters."""
@@ -100,7 +100,7 @@ def draws_alone(estimator: Any, reweighter: Reweighter) -> bool:
         and not isinstance(getattr(reweighter, "weighting", None), nn.Module)
         and all(_root(part) in KNOWN for part in (estimator.criterion, estimator.optimizer))
         and all(_class(each).__name__ in KNOWN_CALLBACKS for each in callbacks)
-        and all(_root(each) == "skorch" for each in callbacks)
+        and all(_root(each) in ("skorch", "skmetaweight") for each in callbacks)
         and loading <= {"iterator_train__shuffle"}
     )
 

@@ -10,6 +10,8 @@ It may import ``_bilevel``, ``_data`` and ``reweighting``. Read in this order:
    how sure predictions are by those that are never taught;
 5. ``values``, ``archive``, ``learned_state``: what was learned as JSON and tensors, in a file
    that runs no code, and a net that goes on from it;
-6. ``epoch``, ``epoch_bar``, ``tasks``: what the history, the screen and scikit-learn's callbacks
+6. ``checkpoint``, ``fit_folder``, ``locks``: a fit that is kept after each epoch, and where;
+   ``midway``, ``callback_state``: all that it has come to;
+7. ``epoch``, ``epoch_bar``, ``tasks``: what the history, the screen and scikit-learn's callbacks
    are told.
 """

@@ -143,10 +143,16 @@ def _as_path(path: Any) -> Path:
         raise PathError(f"path must be text or a path, got {shortened(path)}.") from error
 
 
+def require_safetensors() -> None:
+    """Raise an ImportError if safetensors is not installed."""
+    _safetensors("save")
+
+
 def _safetensors(name: str) -> Any:
     try:
         return getattr(importlib.import_module("safetensors.torch"), name)
     except ImportError as error:
         raise ImportError(
-            "save and load need safetensors: install it, e.g. with `pip install skmetaweight[io]`."
+            "save, load and checkpoints need safetensors: install it, e.g. with "
+            "`pip install skmetaweight[io]`."
         ) from error

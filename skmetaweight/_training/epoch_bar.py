@@ -22,9 +22,9 @@ class EpochBar(Callback):
     def on_epoch_end(
         self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
     ) -> None:
-        """Go on by an epoch, and tell its meta loss."""
+        """Go on to the epoch that ends, and tell its meta loss."""
         self.bar_.set_postfix(meta_loss=f"{net.history[-1, 'meta_loss']:.3f}", refresh=False)
-        self.bar_.update()
+        self.bar_.update(net.schedule_.n_begun - self.bar_.n)
 
     def on_train_end(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Take the bar away."""

@@ -15,11 +15,9 @@ from skmetaweight._bilevel.last_layer import find_head
 from skmetaweight._bilevel.objective import Objective, Stage
 from skmetaweight._messages import listed
 from skmetaweight._training.archive import FileError
+from skmetaweight._training.midway import counts_of, placed
 from skmetaweight._training.net import ReweightedNet
 from skmetaweight.reweighting import Reweighter
-
-COUNTS = (bool, int, float, str, set)
-"""What is written of attributes that end in an underscore; all else has a place of its own."""
 
 DEFAULTS = {name: p.default for name, p in inspect.signature(NeuralNet.__init__).parameters.items()}
 
@@ -66,12 +64,6 @@ def learned_state(net: ReweightedNet, *, rows: bool, training: bool) -> dict[str
     if training:
         parts["training"] = {"optimizer": net.optimizer_.state_dict(), "weighting": psi_optimizer}
     return parts
-
-
-def counts_of(owner: Any) -> dict[str, Any]:
-    """Return the plain values that an object has learned."""
-    learned = {name: v for name, v in vars(owner).items() if name.endswith("_")}
-    return {name: value for name, value in learned.items() if type(value) in COUNTS}
 
 
 def history_of(net: ReweightedNet, *, batches: bool) -> list[dict[str, Any]]:
@@ -156,16 +148,9 @@ def restored_net(
 def _restore_reweighter(reweighter: Reweighter, learned: dict[str, Any]) -> None:
     reweighter.n_rows_ = 0  # a file says how many there are, and memory is cheap to ask for
     reweighter._forget_rows()
-    state = _placed(learned["state"], reweighter.like_)
+    state = placed(learned["state"], reweighter.like_.device)
     reweighter.load_state_dict({**reweighter.state_dict(), **state})
     vars(reweighter).update(learned["counts"])
-
-
-def _placed(state: dict[str, Any], like: Tensor) -> dict[str, Any]:
-    return {
-        name: _placed(v, like) if isinstance(v, dict) else v.to(like.device)
-        for name, v in state.items()
-    }
 
 
 def _restore_trusted_rows(net: ReweightedNet, trusted: dict[str, Any] | None) -> None:

@@ -27,6 +27,7 @@ from skmetaweight._training.building import (
     refuse_lone_row,
 )
 from skmetaweight._training.calibration import fit_temperature, kept_out, taught_but
+from skmetaweight._training.checkpoint import FitCheckpoint
 from skmetaweight._training.confirmation import Confirmation, strength_of
 from skmetaweight._training.epoch import EpochLog
 from skmetaweight._training.epoch_bar import EpochBar
@@ -54,7 +55,7 @@ class ReweightedNet(RecordedNet):
     ----------
     reweighter : Reweighter
         Not a module of skorch's: its own optimiser steps what it learns.
-    meta_share, meta_batch_size, lr_schedule, show_progress
+    meta_share, meta_batch_size, lr_schedule, show_progress, checkpoint
         As in :class:`MetaWeightClassifier`.
     keep_best : bool
         Whether the epoch with the lowest meta loss is put back at the end.
@@ -76,6 +77,7 @@ class ReweightedNet(RecordedNet):
         keep_best: bool,
         show_progress: bool,
         seed: int,
+        checkpoint: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(module, criterion, **kwargs, train_split=None)
@@ -86,12 +88,22 @@ class ReweightedNet(RecordedNet):
         self.keep_best = keep_best
         self.show_progress = show_progress
         self.seed = seed
+        self.checkpoint = checkpoint
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
         log = PrintLog(keys_ignored=["valid_loss", "learning_rate", "weight_change"])
         callbacks: list[tuple[str, Callback]] = [("epoch_timer", EpochTimer()), ("print_log", log)]
         return [*callbacks, ("epoch_bar", EpochBar())] if self.show_progress else callbacks
+
+    def _initialize_callbacks(self) -> ReweightedNet:
+        """Build the callbacks; a checkpoint comes last, when the others know of the epoch."""
+        super()._initialize_callbacks()
+        self.callbacks_.sort(key=lambda named: isinstance(named[1], FitCheckpoint))
+        if self.checkpoint is not None:
+            checkpoint = FitCheckpoint(self.checkpoint).initialize()
+            self.callbacks_.append(("fit_checkpoint", checkpoint))
+        return self
 
     # Set up ------------------------------------------------------------------------------------
 
@@ -162,7 +174,7 @@ class ReweightedNet(RecordedNet):
         self.tasks_ = tasks
         self.notify("on_train_begin", X=rows, y=rows.y)
         try:
-            self.fit_loop(rows, epochs=epochs)
+            self.fit_loop(rows, epochs=epochs - self.schedule_.n_begun)
         except StopFit:
             pass
         except KeyboardInterrupt:

@@ -24,6 +24,11 @@ class Schedule:
     optimizer : Optimizer
     n_before : int
         Epochs before this training.
+
+    Attributes
+    ----------
+    n_begun : int
+        Epochs of this training that have begun.
     """
 
     def __init__(
@@ -35,20 +40,20 @@ class Schedule:
     ) -> None:
         self.epochs = epochs
         self._kind = kind
-        self._groups = optimizer.param_groups
-        self._rates = [group["lr"] for group in self._groups]
-        self._epoch = 0
+        self._optimizer = optimizer  # which makes new groups when it takes a state
+        self._rates = [group["lr"] for group in optimizer.param_groups]
+        self.n_begun = 0
         self._n_before = n_before
 
     @property
     def progress(self) -> float:
         """Share of the epochs that are done."""
-        return self._epoch / self.epochs
+        return self.n_begun / self.epochs
 
     def step(self) -> None:
         """Set the rate of the epoch that begins."""
         self._set(self._factor())
-        self._epoch += 1
+        self.n_begun += 1
 
     def end(self) -> None:
         """Put back the rate from which another training would start."""
@@ -56,11 +61,11 @@ class Schedule:
 
     def _set(self, factor: float) -> None:
         if self._kind != "constant":  # which is nobody's to set
-            for group, rate in zip(self._groups, self._rates, strict=True):
+            for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
                 group["lr"] = rate * factor
 
     def _factor(self) -> float:
         if isinstance(self._kind, str):
             return (1 + math.cos(math.pi * self.progress)) / 2
-        epoch = self._n_before + self._epoch
+        epoch = self._n_before + self.n_begun
         return 1 / DIVISOR ** sum(epoch >= milestone for milestone in self._kind)

@@ -346,6 +346,7 @@ def test_callbacks_of_every_form(callbacks: Any, data: Data) -> None:
     quick(callbacks=callbacks).fit(data.X, data.y, meta_mask=data.mask)
 
 
+@pytest.mark.filterwarnings("ignore:skorch's Checkpoint saves")
 @pytest.mark.parametrize(
     "callback",
     [

@@ -188,6 +188,7 @@ def test_scheduler_that_steps_every_batch(fitted: Fitted) -> None:
     assert clf.net_.optimizer_.param_groups[0]["lr"] == pytest.approx(0.08 * 0.5**6)
 
 
+@pytest.mark.filterwarnings("ignore:skorch's Checkpoint saves")
 def test_checkpoints_hold_the_epoch_that_is_kept(fitted: Fitted, tmp_path: Any) -> None:
     class Spoil(Callback):
         def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:

@@ -1,0 +1,107 @@
+"""What makes a fit the one it is: its parameters and its data, as short texts."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import zlib
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from skmetaweight._data.dataset_rows import DatasetRows
+from skmetaweight._data.fit_data import FitData
+from skmetaweight._estimator.file_content import CLASSES, versions
+from skmetaweight._estimator.resumption import settings_of
+from skmetaweight._messages import listed
+from skmetaweight._training.building import as_callbacks
+from skmetaweight._training.checkpoint import FitCheckpoint
+from skmetaweight._training.midway import checksum
+from skmetaweight._training.values import UnwritableError, ValueWriter
+
+WITHOUT_EFFECT = {"checkpoint", "warm_start", "verbose", "show_progress", "callbacks"}
+"""Parameters with which a fit is still the same; callbacks are described apart."""
+
+
+def described_fit(estimator: Any, data: FitData, seed: int) -> dict[str, str]:
+    """Return the parameters and the data of a fit as short texts by name.
+
+    Raises
+    ------
+    ValueError
+        If no random state was given: the same fit would be another one.
+    """
+    if estimator.random_state is None:
+        raise ValueError(
+            "A checkpoint needs a random_state, without which the same fit would draw other "
+            "numbers when it is to go on: pass e.g. random_state=0."
+        )
+    settings = {name: v for name, v in settings_of(estimator).items() if name not in WITHOUT_EFFECT}
+    train, meta = data.train, data.meta
+    return {
+        **{name: _of_value(value) for name, value in settings.items()},
+        "random_state": f"seed {seed}",
+        "callbacks": _of_callbacks(as_callbacks(estimator.callbacks)),
+        "classes": listed(data.classes),
+        "X": _of_data(train.X),
+        "y": _of_data(train.y),
+        "sample_weight": _of_data(train.sample_weight),
+        "trusted X": _of_data(meta.X),
+        "trusted y": _of_data(meta.y),
+        "skmetaweight": versions()["skmetaweight"],
+    }
+
+
+def _of_value(value: Any) -> str:
+    """Write a parameter if a file could hold it, else by its name or that of its class."""
+    writer = ValueWriter(CLASSES)
+    try:
+        text = json.dumps([writer.write(value, ""), *writer.objects])[1:-1]
+    except UnwritableError:
+        made = value if inspect.isclass(value) or inspect.isroutine(value) else type(value)
+        return f"{made.__module__}.{made.__qualname__}"
+    return f"{text}, checksum {checksum(writer.tensors):08x}" if writer.tensors else text
+
+
+def _of_callbacks(callbacks: Any) -> str:
+    """Write callbacks by their classes and what these were given, as far as that is plain."""
+    if not isinstance(callbacks, list):
+        return repr(callbacks)
+    each = [named[1] if isinstance(named, tuple) else named for named in callbacks]
+    written = [
+        _of_callback(callback) for callback in each if not isinstance(callback, FitCheckpoint)
+    ]
+    return f"[{', '.join(written)}]"
+
+
+def _of_callback(callback: Any) -> str:
+    if inspect.isclass(callback):
+        return callback.__name__
+    given = inspect.signature(type(callback)).parameters
+    own = {n: v for n, v in vars(callback).items() if n in given and v is not given[n].default}
+    plain = [f"{n}={v!r}" for n, v in own.items() if type(v) in (type(None), bool, int, float, str)]
+    return f"{type(callback).__name__}({', '.join(plain)})"
+
+
+def _of_data(values: Any) -> str:
+    """Write how many and which values there are; of what is not in memory, only how many."""
+    if values is None:
+        return "None"
+    if isinstance(values, dict):
+        return ", ".join(f"{name}: {_of_data(part)}" for name, part in values.items())
+    if isinstance(values, DatasetRows):
+        return f"{len(values)} items"
+    if sp.issparse(values):
+        parts = [values.data, values.indices, values.indptr]
+        return f"{values.dtype} {values.shape}, checksum {_checksum(*parts):08x}"
+    described = f"{values.dtype} {tuple(values.shape)}"
+    is_on_disk = isinstance(values, np.memmap)
+    return described if is_on_disk else f"{described}, checksum {_checksum(np.asarray(values)):08x}"
+
+
+def _checksum(*arrays: Any) -> int:
+    so_far = 0
+    for array in arrays:
+        so_far = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, so_far)
+    return so_far
