@@ -22,9 +22,8 @@ from torch import Tensor, nn
 from skmetaweight._bilevel.forward import outputs_of
 from skmetaweight._estimator.classifier import MetaWeightClassifier
 from skmetaweight._estimator.fitted_state import snapshot, twin
-from skmetaweight._messages import shortened
+from skmetaweight._messages import explained, shortened
 from skmetaweight._tabular.description import described
-from skmetaweight._training.building import explained
 from skmetaweight._training.net import ReweightedNet
 
 TOLERANCE = 1e-5
