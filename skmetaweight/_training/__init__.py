@@ -3,8 +3,9 @@
 It may import ``_bilevel``, ``_data`` and ``reweighting``. Read in this order:
 
 1. ``net``: the skorch network whose train step asks a reweighter for gradients;
-2. ``recorded_net``, ``rows_net``: below it, what callbacks are told, and how rows are placed, run
-   and judged; ``loading``, ``building``: batches of other loaders, and what cannot be used;
+2. ``prepared_net``, ``recorded_net``, ``rows_net``: below it, what a training needs, what
+   callbacks are told, and how rows are placed, run and judged; ``loading``, ``building``: batches
+   of other loaders, and what cannot be used;
 3. ``schedule``, ``best_epoch``: the learning rate of each epoch, and which epoch is kept;
 4. ``confirmation``, ``calibration``: whether withheld trusted rows say that labels are wrong, and
    how sure predictions are by those that are never taught;

@@ -17,7 +17,7 @@ from torch.nn.utils import weight_norm
 
 from skmetaweight import LearningToReweight, MetaWeightClassifier, MetaWeightNet
 from skmetaweight._estimator.resumption import _same
-from skmetaweight._training.net import KEPT_EPOCHS
+from skmetaweight._training.prepared_net import KEPT_EPOCHS
 from tests.conftest import Data, quick
 
 GO_ON = ["partial_fit", "fit"]
