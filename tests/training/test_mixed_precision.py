@@ -167,7 +167,7 @@ def test_accuracy_and_weights_are_those_of_float32(load: Any, method: str) -> No
     assert abs(mixed.score(X_test, y_test) - plain.score(X_test, y_test)) < 0.06
     differences = np.abs(mixed.sample_weights_ - plain.sample_weights_)
     assert np.quantile(differences, 0.99) < 0.4
-    assert differences.mean() < 0.1 * plain.sample_weights_.std()
+    assert differences.mean() <= 0.1 * plain.sample_weights_.std()
     probabilities = mixed.predict_proba(X_test)
     assert probabilities.dtype == np.float64
     assert not np.array_equal(probabilities, plain.predict_proba(X_test))
