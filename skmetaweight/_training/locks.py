@@ -29,6 +29,8 @@ class Lock:
 
     def release(self) -> None:
         _OPEN.discard(self._file)
+        if fcntl is not None:  # a process that was forked just now may not have closed it yet
+            fcntl.flock(self._file, fcntl.LOCK_UN)
         self._file.close()
 
 

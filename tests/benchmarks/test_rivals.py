@@ -120,6 +120,7 @@ def test_rivals_fit_where_they_are_installed(problem, package, name):
 OF_OTHER_TASKS = {"rare-class-rule", "many-trusted-rule"}
 
 
+@pytest.mark.slow
 def test_a_part_that_is_taken_out_is_missed(problem):
     names = ["mw-net", *(f"mw-net-without-{part}" for part in WITHOUT), "mw-net"]
     default, *without, again = (

@@ -354,19 +354,36 @@ def test_a_search_that_is_cut_off_goes_on(tmp_path: Path, monkeypatch: pytest.Mo
     assert_ended(tmp_path)
 
 
-@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-@pytest.mark.skipif(sys.platform == "win32", reason="does not fork")
-def test_a_process_that_a_fit_has_forked_does_not_hold_its_folder(tmp_path: Path) -> None:
+@pytest.fixture
+def forked(tmp_path: Path) -> Iterator[Lock]:
+    """A lock of a process that has forked another, which lives on."""
     lock = Lock(tmp_path / LOCK)
-    assert is_held(tmp_path / LOCK)
     child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
     child.start()
-    try:
-        assert is_held(tmp_path / LOCK)
-        lock.release()
-        assert not is_held(tmp_path / LOCK)
-    finally:
-        child.kill()
+    yield lock
+    child.kill()
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+@pytest.mark.skipif(sys.platform == "win32", reason="does not fork")
+def test_a_process_that_a_fit_has_forked_does_not_hold_its_folder(
+    forked: Lock, tmp_path: Path
+) -> None:
+    assert is_held(tmp_path / LOCK)
+    forked.release()
+    assert not is_held(tmp_path / LOCK)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+@pytest.mark.skipif(sys.platform == "win32", reason="does not fork")
+def test_a_process_that_a_fit_has_forked_outlives_it_without_its_folder(
+    forked: Lock, tmp_path: Path
+) -> None:
+    forked._file.close()  # as when the process of the fit is killed
+    deadline = time.monotonic() + 30
+    while is_held(tmp_path / LOCK) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_held(tmp_path / LOCK)
 
 
 def test_clones_have_checkpoints_of_their_own(tmp_path: Path) -> None:
