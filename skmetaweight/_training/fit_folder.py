@@ -157,11 +157,18 @@ def _read_fit(path: Path) -> dict[str, str] | None:
 
 def _differences(before: dict[str, str], now: dict[str, str]) -> list[str]:
     changed = {n for n in before.keys() | now.keys() if before.get(n) != now.get(n)}
-    written = {n: [_short(of.get(n, "absent")) for of in (now, before)] for n in sorted(changed)}
-    if len(written) > 1:
-        written.pop(START, None)
-    return [f"{name} is {new} instead of {old}" for name, (new, old) in written.items()]
+    if len(changed) > 1:
+        changed.discard(START)
+    texts = {name: (now.get(name, "absent"), before.get(name, "absent")) for name in changed}
+    return [
+        f"{n} is {_short(*texts[n])} instead of {_short(*texts[n][::-1])}" for n in sorted(texts)
+    ]
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."
+def _short(text: str, other: str) -> str:
+    """Cut a long text so that it shows where it differs from another."""
+    pairs = enumerate(zip(text, other, strict=False))
+    n_same = next((i for i, (one, another) in pairs if one != another), min(len(text), len(other)))
+    start = max(0, min(n_same - LONGEST_VALUE // 2, len(text) - LONGEST_VALUE))
+    shown = text[start : start + LONGEST_VALUE]
+    return f"{'...' if start else ''}{shown}{'...' if start + len(shown) < len(text) else ''}"

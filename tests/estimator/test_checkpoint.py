@@ -25,13 +25,15 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
-from skorch.callbacks import Callback, Checkpoint, EarlyStopping
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
+from torch.nn import Dropout
+from torch.optim import SGD
 
 from skmetaweight import FitCheckpoint, MetaWeightClassifier
 from skmetaweight._training.fit_folder import CHECKPOINTS, KEPT, LOCK
 from skmetaweight._training.locks import Lock, is_held
 from skmetaweight._training.schedule import Schedule
-from tests.conftest import Data, quick
+from tests.conftest import Data, Linear, quick
 from tests.estimator import _fits
 from tests.estimator._fits import DATA, N_EPOCHS, SCENES, Noisy, fit, told
 from tests.estimator.test_saving import assert_same_function, assert_same_rows
@@ -231,6 +233,11 @@ OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"callbacks": [EarlyStopping("meta_loss", patience=3)]},
         changed(),
     ),
+    r"callbacks is \[LRScheduler.*step_size=3": (
+        {"callbacks": [LRScheduler("StepLR", step_size=3)]},
+        changed(),
+    ),
+    "optimizer is .*lambda": ({"optimizer": lambda params, lr: SGD(params, lr)}, changed()),
     "class_weight": ({"class_weight": "balanced"}, changed()),
     "sample_weight is float.* instead of None": ({}, changed(sample_weight=np.arange(1.0, 97))),
     "trusted X is|X is": ({}, changed(X=with_one(DATA.X, 0.5))),
@@ -294,6 +301,31 @@ def test_other_first_parameters_are_another_fit(
     monkeypatch.setattr(sys.modules[__name__], "START", 1.0)
     with pytest.raises(ValueError, match=r"In this one, initial state is .* instead of"):
         run()
+
+
+def momentum(value: float) -> Callable[..., Any]:
+    return lambda params, lr: SGD(params, lr, momentum=value)
+
+
+SIBLINGS: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "callbacks": lambda v: {"callbacks": [LRScheduler("StepLR", step_size=2, gamma=v)]},
+    "module": lambda v: {"module": torch.nn.Sequential(Dropout(v), _fits.seeded(Linear))},
+    "optimizer": lambda v: {"optimizer": momentum(v)},
+}
+
+
+@pytest.mark.parametrize("name", SIBLINGS)
+def test_settings_of_the_same_name_are_other_fits(
+    name: str, cut: Callable[..., None], tmp_path: Path
+) -> None:
+    def run(value: float) -> Any:
+        return fit("few epochs", **SIBLINGS[name](value), checkpoint=tmp_path)
+
+    cut(4, lambda: run(0.5))
+    with pytest.raises(ValueError, match=f"In this one, {name} is .* instead of"):
+        run(0.25)
+    run(0.5)
+    assert_ended(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["few epochs", "no share"])
