@@ -90,12 +90,13 @@ def content_of(
     parts = learned_state(net, rows=rows, training=training)
     given = estimator.get_params(deep=False)
     session = {name: v for name, v in vars(estimator).items() if name in OF_THE_SESSION}
-    has_module = given.pop("module") is not None
+    trained = net.settings_["module"]
+    lost = session.keys() if given.pop("module") is trained else session.keys() | {"module"}
     parameters = writable(given, needed)
     arguments = writable(arguments_of(net, training=training), needed)
     settings = writable(net.settings_, needed)
     settings.pop("module", None)
-    if has_module:
+    if trained is not None:
         arguments.pop("module", None)
     else:
         parts["fitted"]["network"] = net.module_
@@ -112,7 +113,7 @@ def content_of(
     parts["weighting"] |= _functions_of(estimator, snapshots=snapshots)
     if rows:
         parts.setdefault("rows", {})["attributes"] = _rows_of(estimator)
-    return parts, sorted(given.keys() - parameters.keys() | session.keys())
+    return parts, sorted(given.keys() - parameters.keys() | lost)
 
 
 def _functions_of(estimator: Any, *, snapshots: bool) -> dict[str, Any]:

@@ -50,8 +50,8 @@ def classes_of_torch() -> dict[str, type]:
 class ValueWriter:
     """Makes JSON of values, with their tensors and arrays beside it.
 
-    A tensor is named by the path to it. Objects are written once, so that what was one object
-    is one again.
+    A tensor is named by the path to it, or a longer name if that is taken. Objects are written
+    once, so that what was one object is one again.
 
     Parameters
     ----------
@@ -121,6 +121,8 @@ class ValueWriter:
     def _tensor(self, value: Tensor, path: str) -> Any:
         if value.layout != torch.strided or value.dtype == torch.complex128 or value.is_quantized:
             raise UnwritableError(f"{path} is a tensor of {value.dtype}, {value.layout}")
+        while path in self.tensors:  # a key with a dot, say
+            path = f"{path}~"
         self.tensors[path] = value.detach().to("cpu", copy=True).contiguous()
         return {"~tensor": path}
 

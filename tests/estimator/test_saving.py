@@ -368,6 +368,30 @@ def test_a_module_goes_on(data: Data, tmp_path: Path) -> None:
     assert_same(clf, other, data.X, data.y)
 
 
+TRAINED_AND_SET: dict[str, tuple[Any, dict[str, Any]]] = {
+    "none": (Linear, {"module": None}),
+    "none, of an instance": (nn.Sequential(nn.Linear(4, 3)), {"module": None}),
+    "a class": (None, {"module": Linear, "module__n_features": 4}),
+    "another class": (Linear, {"module": Softmax}),
+    "an instance": (Linear, {"module": Linear()}),
+}
+
+
+@pytest.mark.parametrize("name", TRAINED_AND_SET)
+def test_a_file_is_of_the_module_that_was_trained(name: str, data: Data, tmp_path: Path) -> None:
+    trained, since = TRAINED_AND_SET[name]
+    clf = fitted(data, module=trained).set_params(**since)
+    with pytest.warns(UserWarning, match=r"lacks \['module'\].*set them again after load"):
+        clf.save(tmp_path / "clf.smw")
+    if trained is not None:
+        with pytest.raises(ValueError, match=rf"own, {getattr(trained, '__name__', 'Seq')}.*pass"):
+            load(tmp_path / "clf.smw")
+    other = load(tmp_path / "clf.smw", trained)
+    assert_same(clf, other, data.X, data.y)
+    assert other.module is trained
+    again(other, tmp_path, trained)
+
+
 def test_another_module_is_refused_by_name(data: Data, tmp_path: Path) -> None:
     path = tmp_path / "clf.smw"
     fitted(data, module=Linear).save(path)

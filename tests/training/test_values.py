@@ -110,6 +110,20 @@ def test_what_was_one_object_is_one_again() -> None:
     assert isinstance(back(OrderedDict(a=Ranges(*np.ones((4, 2)))))["a"], Ranges)
 
 
+COLLIDING: list[Any] = [
+    {"a.b": torch.ones(2), "a": {"b": torch.zeros(2)}},
+    {"a": {"b": torch.zeros(2)}, "a.b": torch.ones(2), "a.b~": torch.full((2,), 2.0)},
+    {"a.b~": torch.zeros(2), "a.b": torch.ones(2), "a": {"b": torch.full((2,), 2.0)}},
+    {"a.0": np.ones(2), "a": [np.zeros(2), torch.full((2,), 2.0)]},
+    [{"0.1": np.ones(2), "0": (np.zeros(2), np.full(2, 2.0))}],
+]
+
+
+@pytest.mark.parametrize("value", COLLIDING)
+def test_values_by_the_same_path_are_not_mixed_up(value: Any) -> None:
+    assert_equal(value, back(value))
+
+
 MODULES = [
     nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Dropout(0.5), nn.Linear(4, 2)),
     nn.Sequential(nn.Linear(3, 2, bias=False).double()),
