@@ -86,6 +86,7 @@ def content_of(
     UnwritableError
         If it cannot hold one that is needed.
     """
+    _refuse_categories(estimator)
     net, needed = estimator.net_, NEEDED | ({"optimizer"} if training else set())
     parts = learned_state(net, rows=rows, training=training)
     given = estimator.get_params(deep=False)
@@ -116,6 +117,32 @@ def content_of(
     return parts, sorted(given.keys() - parameters.keys() | lost)
 
 
+def _refuse_categories(estimator: Any) -> None:
+    """Raise an UnwritableError that names a column whose categories a file cannot hold."""
+    table = estimator._table
+    if table is None or table.encoder is None:
+        return
+    names = getattr(estimator, "feature_names_in_", None)
+    for place, categories in zip(table.categorical, table.encoder.categories_, strict=True):
+        if reason := _unwritable_in(categories):
+            name, column = place, f"X[:, {place}]"
+            if names is not None:
+                name, column = names[place], f"X[{names[place]!r}]"
+            raise UnwritableError(
+                f"A category of the column {name!r} {reason}, which save cannot write. Fit with "
+                f"{column}.astype(str) in its place, or pickle the classifier."
+            )
+
+
+def _unwritable_in(value: Any) -> str:
+    """Return what kind of value a file cannot hold, as the end of a sentence, or nothing."""
+    try:
+        ValueWriter(CLASSES).write(value, "")
+    except UnwritableError as error:
+        return str(error).partition(" ")[2]
+    return ""
+
+
 def _functions_of(estimator: Any, *, snapshots: bool) -> dict[str, Any]:
     """Return the weighting function, and what it was after each epoch."""
     function = estimator._weighting_function
@@ -130,7 +157,12 @@ def _rows_of(estimator: Any) -> dict[str, Any]:
     """Return what is known of the rows of X: nothing, if it was loaded without."""
     known = {name: v for name, v in vars(estimator).items() if name in OF_EACH_ROW}
     if "_label_quality" in known:
-        known["_label_quality"] = known["_label_quality"].with_plain_index()
+        quality = known["_label_quality"] = known["_label_quality"].with_plain_index()
+        if reason := _unwritable_in(quality.index):
+            raise UnwritableError(
+                f"An entry of the index of the rows {reason}, which save cannot write. Leave what "
+                "is of single rows out with rows=False, or pickle the classifier."
+            )
     return known
 
 

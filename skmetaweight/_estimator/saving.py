@@ -87,8 +87,7 @@ class SavingMixin(BaseEstimator):
             values = {part: writer.write(content, part) for part, content in parts.items()}
         except UnwritableError as error:
             raise UnwritableError(
-                f"{error}, which save cannot write. Leave it out with rows=False if it is of a "
-                "row, or pickle the classifier."
+                f"{error}, which save cannot write: pickle the classifier."
             ) from error
         document = {
             "versions": versions(),
