@@ -12,7 +12,7 @@ from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.preprocessing import OrdinalEncoder, QuantileTransformer
 
 from skmetaweight._bilevel.randomness import Dropout
-from skmetaweight._estimator.label_quality import LabelQuality
+from skmetaweight._estimator.label_quality import OF_EACH_ROW, LabelQuality
 from skmetaweight._tabular.modules import Embeddings, PiecewiseLinear, Standardize, TabularMLP
 from skmetaweight._tabular.ranges import Ranges
 from skmetaweight._tabular.tables import Table
@@ -40,9 +40,6 @@ CLASSES: dict[str, type] = {
     **{f"numpy.{kind.__name__}": kind for kind in OF_NUMPY},
 }
 """All that a file may name; nothing is imported by a name in it."""
-
-OF_EACH_ROW = ("sample_weights_", "meta_indices_", "_label_quality")
-"""Attributes of a fitted classifier with an entry for each row."""
 
 WRITTEN_APART = ("net_", "history_", "_weighting_function", *OF_EACH_ROW)
 

@@ -21,7 +21,7 @@ from skmetaweight._training.values import OF_EVERY_MODULE, PARTS_OF_MODULES
 PLAIN = (type(None), bool, int, float, complex, str, bytes)
 """What Python writes as it is."""
 
-ALSO_PLAIN = (torch.dtype, torch.device, np.dtype, np.generic, PurePath)
+ALSO_PLAIN = (torch.dtype, torch.device, np.dtype, np.generic, np.ufunc, PurePath)
 
 
 def text_of(value: Any, *, only_called: bool = False) -> str:

@@ -26,6 +26,10 @@ KEPT = 2
 """Newest checkpoints of a fit that are kept."""
 
 
+class OtherFitError(ValueError):
+    """A folder with checkpoints of another fit."""
+
+
 class FitFolder:
     """Writes and reads the checkpoints of a fit.
 
@@ -57,8 +61,10 @@ class FitFolder:
 
         Raises
         ------
-        ValueError
+        OtherFitError
             It names what differs.
+        OSError
+            If the folder cannot be looked at.
         """
         if self.path.exists():
             return
@@ -68,7 +74,7 @@ class FitFolder:
         if others:
             nearest = min(others, key=len)
             more = f" and {len(nearest) - MOST_LISTED} more" if len(nearest) > MOST_LISTED else ""
-            raise ValueError(
+            raise OtherFitError(
                 f"{self._shared} has checkpoints of another fit, which was cut off. In this one, "
                 f"{'; '.join(nearest[:MOST_LISTED])}{more}. Run that fit again to go on with it, "
                 "or delete the folder or pass another one to begin anew."

@@ -259,8 +259,9 @@ def test_another_fit_is_refused_by_what_differs(
     before = checkpoints(tmp_path)
     own = {"max_epochs": N_EPOCHS}
     other = quick(**{**own, **params}, checkpoint=tmp_path)
-    with pytest.raises(ValueError, match=f"another fit.*({what}).*Run that fit again"):
+    with pytest.raises(ValueError, match=f"another fit.*({what}).*Run that fit again") as error:
         other.fit(**given)
+    assert not hasattr(error.value, "__notes__")
     assert checkpoints(tmp_path) == before
     assert_identical(fit("few epochs", checkpoint=tmp_path), whole("few epochs"))
     other.fit(**given)  # nothing is left to be lost
@@ -541,11 +542,71 @@ def test_a_random_state_is_needed(tmp_path: Path) -> None:
 def test_a_fit_has_one_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="one checkpoint, got 2"):
         fit("few epochs", checkpoint=tmp_path, callbacks=[FitCheckpoint("other")])
-    for every in (0, 1.5, "all"):
+    for every in (0, 1.5, "all", True):
         with pytest.raises(ValueError, match=r"every=.* must be an integer"):
             fit("few epochs", callbacks=[FitCheckpoint(tmp_path, every)])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="'checkpoint' parameter"):
         fit("few epochs", checkpoint=3)
+
+
+@pytest.mark.parametrize("folder", [None, 3, "", b"folder", ["folder"]])
+def test_a_folder_is_text_or_a_path(folder: Any) -> None:
+    with pytest.raises(
+        ValueError, match=r"^A checkpoint needs a folder, .*got .*: pass e\.g\."
+    ) as e:
+        fit("few epochs", callbacks=[FitCheckpoint(folder)])
+    assert not hasattr(e.value, "__notes__")
+    with pytest.raises(ValueError, match="needs a folder"):
+        fit("few epochs", checkpoint="")
+
+
+@pytest.mark.parametrize("given", ["~/ck", Path("~") / "ck"])
+def test_a_folder_at_home(given: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    fit("few epochs", checkpoint=given)
+    assert_ended(tmp_path / "ck")
+
+
+def test_a_name_too_long_for_a_folder(tmp_path: Path) -> None:
+    with one_warning("No checkpoint can be written.*File name too long.*pass another one"):
+        clf = fit("few epochs", checkpoint=tmp_path / ("x" * 300))
+    assert_identical(clf, whole("few epochs"))
+
+
+@pytest.mark.parametrize("callbacks", [None, [FitCheckpoint("here")]])
+def test_what_is_said_is_said_of_the_line_of_the_user(
+    callbacks: Any, cut: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("here").touch()
+    checkpoint = None if callbacks else "here"
+    clf = quick(callbacks=callbacks, checkpoint=checkpoint)
+    with pytest.warns(UserWarning, match="No checkpoint") as warned:
+        clf.fit(DATA.X, DATA.y, meta_mask=DATA.mask)
+    assert [Path(each.filename) for each in warned] == [Path(__file__)]
+
+
+class Grows(Callback):
+    """Gives the optimiser parameters of the module that it had not, in the third epoch."""
+
+    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+        if len(net.history) == 3:
+            net.optimizer_.add_param_group({"params": [torch.nn.Parameter(torch.zeros(3))]})
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "constant", (2, 4)])
+def test_a_group_of_parameters_that_a_callback_adds(
+    schedule: Any, cut: Callable[..., None], tmp_path: Path
+) -> None:
+    params = {"callbacks": [Grows()], "lr_schedule": schedule}
+    whole = fit("few epochs", **params)
+    assert whole.history_[-1, "learning_rate_1"] <= 3e-3
+    with one_warning("another group of parameters.*training goes on without\\.$"):
+        cut(5, lambda: fit("few epochs", **params, checkpoint=tmp_path))
+    with one_warning("another group of parameters"):
+        clf = fit("few epochs", **params, checkpoint=tmp_path)
+    assert_identical(clf, whole)
 
 
 class Secretive(Callback):
