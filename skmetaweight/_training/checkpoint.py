@@ -233,7 +233,7 @@ def _warn_of_other_checkpoints(net: Any) -> None:
 
 
 def _warn(message: str) -> None:
-    """Warn where a user's code calls what is neither ours nor calls us on the way."""
+    """Warn of the line of a user's that the call came from."""
     modules = [frame.f_globals.get("__name__", "") for frame, _ in walk_stack(sys._getframe())]
     level = next((i for i, name in enumerate(modules) if name.split(".")[0] not in ON_THE_WAY), 1)
     warnings.warn(message, UserWarning, stacklevel=level + 1)

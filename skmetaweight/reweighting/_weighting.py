@@ -186,12 +186,9 @@ class WeightingFunction:
             goes on, the last hundred epochs are.
         """
         if not isinstance(epoch, Real) or epoch not in self._epochs:
-            if not self._epochs:
-                raise ValueError(
-                    "No epoch is on record here: weighting_function_ has them after fit, and after "
-                    "load if the classifier was saved with snapshots=True."
-                )
-            known = f"from {min(self._epochs)} to {max(self._epochs)}"
+            known = "none (save keeps them with snapshots=True)"
+            if self._epochs:
+                known = f"from {min(self._epochs)} to {max(self._epochs)}"
             raise ValueError(f"epoch must be one on record, {known}; got {shortened(epoch)}.")
         function = copy.copy(self._epochs[epoch])
         function.classes_ = self.classes_

@@ -144,7 +144,7 @@ def test_a_file_without_rows_says_so(
     else:
         assert_same(clf, other, data.X, data.y)
     if case.has_function:
-        with pytest.raises(ValueError, match=r"No epoch is on record.*snapshots=True"):
+        with pytest.raises(ValueError, match=r"on record, none .*snapshots=True"):
             other.weighting_function_.at_epoch(1)
     n_rows, n_trusted = len(data.y), int(data.mask.sum())
     sizes = {size for each in tensors_of(tmp_path / "clf.smw").values() for size in each.shape}
