@@ -11,8 +11,8 @@ It may import every wing below: ``_training``, ``reweighting``, ``_data``, ``_ta
 5. ``label_quality``, ``diagnosis``: what a fit says of labels, and warns of;
 6. ``fitted_state``, ``resumption``: fits while others predict, and fits that go on;
 7. ``saving``, ``file_content``: a fitted classifier as a file that runs no code;
-   ``onnx_export``: as one for other runtimes; ``fingerprint``: what makes a fit the one that a
-   checkpoint is of;
+   ``onnx_export``: as one for other runtimes; ``fingerprint``, ``settings_text``: what makes a
+   fit the one that a checkpoint is of;
 8. ``weighted``, ``usable_weights``: :class:`MetaWeightedEstimator`, which hands the weights on;
 9. ``html``: what a notebook shows.
 """

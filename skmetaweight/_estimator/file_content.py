@@ -12,7 +12,7 @@ from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.preprocessing import OrdinalEncoder, QuantileTransformer
 
 from skmetaweight._bilevel.randomness import Dropout
-from skmetaweight._estimator.label_quality import LabelQuality
+from skmetaweight._estimator.label_quality import OF_EACH_ROW, LabelQuality
 from skmetaweight._tabular.modules import Embeddings, PiecewiseLinear, Standardize, TabularMLP
 from skmetaweight._tabular.ranges import Ranges
 from skmetaweight._tabular.tables import Table
@@ -40,9 +40,6 @@ CLASSES: dict[str, type] = {
     **{f"numpy.{kind.__name__}": kind for kind in OF_NUMPY},
 }
 """All that a file may name; nothing is imported by a name in it."""
-
-OF_EACH_ROW = ("sample_weights_", "meta_indices_", "_label_quality")
-"""Attributes of a fitted classifier with an entry for each row."""
 
 WRITTEN_APART = ("net_", "history_", "_weighting_function", *OF_EACH_ROW)
 
@@ -86,16 +83,18 @@ def content_of(
     UnwritableError
         If it cannot hold one that is needed.
     """
+    _refuse_categories(estimator)
     net, needed = estimator.net_, NEEDED | ({"optimizer"} if training else set())
     parts = learned_state(net, rows=rows, training=training)
     given = estimator.get_params(deep=False)
     session = {name: v for name, v in vars(estimator).items() if name in OF_THE_SESSION}
-    has_module = given.pop("module") is not None
+    trained = net.settings_["module"]
+    lost = session.keys() if given.pop("module") is trained else session.keys() | {"module"}
     parameters = writable(given, needed)
     arguments = writable(arguments_of(net, training=training), needed)
     settings = writable(net.settings_, needed)
     settings.pop("module", None)
-    if has_module:
+    if trained is not None:
         arguments.pop("module", None)
     else:
         parts["fitted"]["network"] = net.module_
@@ -112,7 +111,33 @@ def content_of(
     parts["weighting"] |= _functions_of(estimator, snapshots=snapshots)
     if rows:
         parts.setdefault("rows", {})["attributes"] = _rows_of(estimator)
-    return parts, sorted(given.keys() - parameters.keys() | session.keys())
+    return parts, sorted(given.keys() - parameters.keys() | lost)
+
+
+def _refuse_categories(estimator: Any) -> None:
+    """Raise an UnwritableError that names a column whose categories a file cannot hold."""
+    table = estimator._table
+    if table is None or table.encoder is None:
+        return
+    names = getattr(estimator, "feature_names_in_", None)
+    for place, categories in zip(table.categorical, table.encoder.categories_, strict=True):
+        if reason := _unwritable_in(categories):
+            name, column = place, f"X[:, {place}]"
+            if names is not None:
+                name, column = names[place], f"X[{names[place]!r}]"
+            raise UnwritableError(
+                f"A category of the column {name!r} {reason}, which save cannot write. Fit with "
+                f"{column}.astype(str) in its place, or pickle the classifier."
+            )
+
+
+def _unwritable_in(value: Any) -> str:
+    """Return what kind of value a file cannot hold, as the end of a sentence, or nothing."""
+    try:
+        ValueWriter(CLASSES).write(value, "")
+    except UnwritableError as error:
+        return str(error).partition(" ")[2]
+    return ""
 
 
 def _functions_of(estimator: Any, *, snapshots: bool) -> dict[str, Any]:
@@ -129,7 +154,12 @@ def _rows_of(estimator: Any) -> dict[str, Any]:
     """Return what is known of the rows of X: nothing, if it was loaded without."""
     known = {name: v for name, v in vars(estimator).items() if name in OF_EACH_ROW}
     if "_label_quality" in known:
-        known["_label_quality"] = known["_label_quality"].with_plain_index()
+        quality = known["_label_quality"] = known["_label_quality"].with_plain_index()
+        if reason := _unwritable_in(quality.index):
+            raise UnwritableError(
+                f"An entry of the index of the rows {reason}, which save cannot write. Leave what "
+                "is of single rows out with rows=False, or pickle the classifier."
+            )
     return known
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import zlib
 from typing import Any
 
@@ -12,13 +11,12 @@ import scipy.sparse as sp
 
 from skmetaweight._data.dataset_rows import DatasetRows
 from skmetaweight._data.fit_data import FitData
-from skmetaweight._estimator.file_content import CLASSES, versions
+from skmetaweight._estimator.file_content import versions
 from skmetaweight._estimator.resumption import settings_of
+from skmetaweight._estimator.settings_text import name_of, text_of
 from skmetaweight._messages import listed
 from skmetaweight._training.building import as_callbacks
 from skmetaweight._training.checkpoint import FitCheckpoint
-from skmetaweight._training.midway import checksum
-from skmetaweight._training.values import UnwritableError, ValueWriter
 
 WITHOUT_EFFECT = {"checkpoint", "warm_start", "verbose", "show_progress", "callbacks"}
 """Parameters with which a fit is still the same; callbacks are described apart."""
@@ -40,7 +38,7 @@ def described_fit(estimator: Any, data: FitData, seed: int) -> dict[str, str]:
     settings = {name: v for name, v in settings_of(estimator).items() if name not in WITHOUT_EFFECT}
     train, meta = data.train, data.meta
     return {
-        **{name: _of_value(value) for name, value in settings.items()},
+        **{name: text_of(value) for name, value in settings.items()},
         "random_state": f"seed {seed}",
         "callbacks": _of_callbacks(as_callbacks(estimator.callbacks)),
         "classes": listed(data.classes),
@@ -53,19 +51,11 @@ def described_fit(estimator: Any, data: FitData, seed: int) -> dict[str, str]:
     }
 
 
-def _of_value(value: Any) -> str:
-    """Write a parameter if a file could hold it, else by its name or that of its class."""
-    writer = ValueWriter(CLASSES)
-    try:
-        text = json.dumps([writer.write(value, ""), *writer.objects])[1:-1]
-    except UnwritableError:
-        made = value if inspect.isclass(value) or inspect.isroutine(value) else type(value)
-        return f"{made.__module__}.{made.__qualname__}"
-    return f"{text}, checksum {checksum(writer.tensors):08x}" if writer.tensors else text
-
-
 def _of_callbacks(callbacks: Any) -> str:
-    """Write callbacks by their classes and what these were given, as far as that is plain."""
+    """Write callbacks by their classes and what these were given.
+
+    Their code may be mended before a fit goes on, and the run that a logger was given is another.
+    """
     if not isinstance(callbacks, list):
         return repr(callbacks)
     each = [named[1] if isinstance(named, tuple) else named for named in callbacks]
@@ -77,11 +67,15 @@ def _of_callbacks(callbacks: Any) -> str:
 
 def _of_callback(callback: Any) -> str:
     if inspect.isclass(callback):
-        return callback.__name__
-    given = inspect.signature(type(callback)).parameters
-    own = {n: v for n, v in vars(callback).items() if n in given and v is not given[n].default}
-    plain = [f"{n}={v!r}" for n, v in own.items() if type(v) in (type(None), bool, int, float, str)]
-    return f"{type(callback).__name__}({', '.join(plain)})"
+        return name_of(callback)
+    known = inspect.signature(type(callback)).parameters
+    takes_more = any(each.kind is each.VAR_KEYWORD for each in known.values())  # as LRScheduler
+    given = [
+        f"{name}={text_of(value, only_called=True)}"
+        for name, value in vars(callback).items()
+        if (value is not known[name].default if name in known else takes_more and name[-1] != "_")
+    ]
+    return f"{type(callback).__name__}({', '.join(given)})"
 
 
 def _of_data(values: Any) -> str:

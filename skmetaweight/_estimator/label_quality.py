@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from skmetaweight._training.rows_net import Judgement
 
 
+OF_EACH_ROW = ("sample_weights_", "meta_indices_", "_label_quality")
+"""Attributes of a fitted classifier with an entry for each row."""
+
+
 @dataclass(frozen=True)
 class LabelQuality:
     """The given labels of the rows of a fit, and what the classifier says of them.
@@ -102,6 +106,17 @@ class LabelQualityMixin:
 
     _label_quality: LabelQuality
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Say why a fitted classifier does not know what was learned of the rows."""
+            if name in OF_EACH_ROW and "net_" in vars(self):
+                raise AttributeError(
+                    "What was learned of the rows is not in the file that this classifier was "
+                    "loaded from: save it with rows=True."
+                )
+            return super().__getattribute__(name)
+
     @property
     def label_noise_estimate_(self) -> float:
         """Share of the labels, trusted ones left aside, that look wrong."""
@@ -149,11 +164,6 @@ class LabelQualityMixin:
 
     def _known_quality(self) -> LabelQuality:
         check_is_fitted(self)
-        if not hasattr(self, "_label_quality"):
-            raise AttributeError(
-                "What was learned of the rows is not in the file that this classifier was loaded "
-                "from: save it with rows=True."
-            )
         return self._label_quality
 
 

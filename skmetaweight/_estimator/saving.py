@@ -42,7 +42,8 @@ class SavingMixin(BaseEstimator):
         """Write the fitted classifier to a file that runs no code when it is loaded.
 
         The file is a zip of JSON and safetensors, and is there only once it is whole. Of a module
-        of your own it has what was learned, but not the module. Callbacks, and other parameters
+        of your own it has what was learned, but not the module; if another one was set since the
+        fit, it is of the one that was trained. Callbacks, and other parameters
         that are no plain values, are left out; a warning names them.
 
         Parameters
@@ -76,29 +77,30 @@ class SavingMixin(BaseEstimator):
                 "training_state=True needs the state of a training, and this classifier was saved "
                 "or pickled without: leave it False, or save the one that was fitted."
             )
+        fitted = snapshot(self)
         parts, left_out = content_of(
-            snapshot(self), training=training_state, rows=rows, snapshots=snapshots
+            fitted, training=training_state, rows=rows, snapshots=snapshots
         )
+        module = fitted.net_.settings_["module"]  # which was trained, whatever was set since
         writer = ValueWriter(CLASSES)
         try:
             values = {part: writer.write(content, part) for part, content in parts.items()}
         except UnwritableError as error:
             raise UnwritableError(
-                f"{error}, which save cannot write. Leave it out with rows=False if it is of a "
-                "row, or pickle the classifier."
+                f"{error}, which save cannot write: pickle the classifier."
             ) from error
         document = {
             "versions": versions(),
             "class": type(self).__name__,
-            "module": None if self.module is None else written(self.module),
+            "module": None if module is None else written(module),
             "left_out": left_out,
             "values": values,
             "objects": writer.objects,
         }
         if left_out:
             warnings.warn(
-                f"The file lacks {listed(left_out)}, which are no plain values: set them again "
-                "after load.",
+                f"The file lacks {listed(left_out)}, which no file holds: set them again after "
+                "load.",
                 UserWarning,
                 stacklevel=2,
             )

@@ -9,8 +9,8 @@ It may import ``_bilevel``, ``_data`` and ``reweighting``. Read in this order:
 3. ``schedule``, ``best_epoch``: the learning rate of each epoch, and which epoch is kept;
 4. ``confirmation``, ``calibration``: whether withheld trusted rows say that labels are wrong, and
    how sure predictions are by those that are never taught;
-5. ``values``, ``archive``, ``learned_state``: what was learned as JSON and tensors, in a file
-   that runs no code, and a net that goes on from it;
+5. ``values``, ``scalars``, ``archive``, ``learned_state``: what was learned as JSON and tensors,
+   in a file that runs no code, and a net that goes on from it;
 6. ``checkpoint``, ``fit_folder``, ``locks``: a fit that is kept after each epoch, and where;
    ``midway``, ``callback_state``: all that it has come to;
 7. ``epoch``, ``epoch_bar``, ``tasks``: what the history, the screen and scikit-learn's callbacks

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
+from traceback import walk_stack
 from typing import Any
 
 from skorch.callbacks import Callback, Checkpoint
 
-from skmetaweight._messages import first_line, listed
+from skmetaweight._messages import first_line, listed, shortened
 from skmetaweight._training.archive import require_safetensors
 from skmetaweight._training.callback_state import callbacks_with_more
-from skmetaweight._training.fit_folder import START, FitFolder
+from skmetaweight._training.fit_folder import START, FitFolder, OtherFitError
 from skmetaweight._training.midway import checksum, go_on, in_columns, start_of, state_of
 from skmetaweight._training.recorded_net import NonFiniteLossError
 from skmetaweight._training.values import UnwritableError
+
+ON_THE_WAY = {"skmetaweight", "skorch", "sklearn", "contextlib"}
+"""Packages between a user's line and a warning."""
 
 
 class FitCheckpoint(Callback):
@@ -31,7 +36,7 @@ class FitCheckpoint(Callback):
     Parameters
     ----------
     folder : str or path-like
-        It is created if it is not there.
+        It is created if it is not there; a ``~`` is the home of the user.
     every : int, default=1
         Epochs from one checkpoint to the next.
 
@@ -74,6 +79,7 @@ class _Run:
         self._store: FitFolder | None = None
         self._history: list[dict[str, Any]] = []
         self._has_failed = False
+        self._n_groups = 0
 
     @property
     def store(self) -> FitFolder:
@@ -83,10 +89,13 @@ class _Run:
     def begin(self, net: Any) -> None:
         start = f"{checksum(start_of(net)):08x} after {net.n_epochs_} epochs"
         self._store = FitFolder(self.shared, {**self.fit, START: start})
-        self.store.refuse_others()
+        self._n_groups = len(net.optimizer_.param_groups)
         with self._warned():
+            self.store.refuse_others()
             self.store.begin()
-        state = self.store.newest()
+        state = None
+        with self._warned():
+            state = self.store.newest()
         if self.store.damaged:
             with self._warned():  # they would count among the newest
                 self.store.remove(self.store.damaged)
@@ -104,6 +113,11 @@ class _Run:
         if not self.kept_epoch:
             _warn_of_lost_state(net)
         with self._warned():
+            if len(net.optimizer_.param_groups) != self._n_groups:
+                raise UnwritableError(
+                    "a callback has given the optimiser another group of parameters, which a fit "
+                    "that goes on would not have"
+                )
             new = list(net.history)[len(self._history) :]
             self._history += map(in_columns, new)
             self.store.write(net.n_epochs_, state_of(net, self._history))
@@ -122,12 +136,14 @@ class _Run:
         """Warn once of what goes wrong with files; no training is lost for them."""
         try:
             yield
+        except OtherFitError:
+            raise
         except (OSError, ValueError, UnwritableError) as error:
+            cure = " Check that the folder can be written to and has room, or pass another one."
             if not self._has_failed:
                 _warn(
                     f"No checkpoint can be written to {self.store.path} ({first_line(error)}): "
-                    "training goes on without. Check that the folder can be written to and has "
-                    "room, or pass another one."
+                    f"training goes on without.{cure if isinstance(error, OSError) else ''}"
                 )
             self._has_failed = True
 
@@ -149,7 +165,7 @@ def resumable(net: Any, described: Callable[[], dict[str, str]]) -> Iterator[Non
         return
     checkpoint = _only(found)
     require_safetensors()
-    run = checkpoint.run_ = _Run(Path(checkpoint.folder), described())
+    run = checkpoint.run_ = _Run(_folder_of(checkpoint), described())
     is_over = False
     try:
         yield
@@ -177,12 +193,23 @@ def _only(found: list[FitCheckpoint]) -> FitCheckpoint:
             "FitCheckpoint among the callbacks."
         )
     (checkpoint,) = found
-    if not isinstance(checkpoint.every, Integral) or checkpoint.every < 1:
+    every = checkpoint.every
+    if not isinstance(every, Integral) or isinstance(every, bool) or every < 1:
         raise ValueError(
-            f"every={checkpoint.every!r} of FitCheckpoint must be an integer of at least 1: the "
+            f"every={every!r} of FitCheckpoint must be an integer of at least 1: the "
             "epochs from one checkpoint to the next."
         )
     return checkpoint
+
+
+def _folder_of(checkpoint: FitCheckpoint) -> Path:
+    folder = checkpoint.folder
+    if not isinstance(folder, str | os.PathLike) or not os.fspath(folder):
+        raise ValueError(
+            f"A checkpoint needs a folder, text or a path, got {shortened(folder)}: pass e.g. "
+            "checkpoint='folder'."
+        )
+    return Path(os.path.expanduser(os.fsdecode(folder)))
 
 
 def _warn_of_lost_state(net: Any) -> None:
@@ -206,4 +233,7 @@ def _warn_of_other_checkpoints(net: Any) -> None:
 
 
 def _warn(message: str) -> None:
-    warnings.warn(message, UserWarning, stacklevel=3)
+    """Warn of the line of a user's that the call came from."""
+    modules = [frame.f_globals.get("__name__", "") for frame, _ in walk_stack(sys._getframe())]
+    level = next((i for i, name in enumerate(modules) if name.split(".")[0] not in ON_THE_WAY), 1)
+    warnings.warn(message, UserWarning, stacklevel=level + 1)

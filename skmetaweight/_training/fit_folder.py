@@ -26,6 +26,10 @@ KEPT = 2
 """Newest checkpoints of a fit that are kept."""
 
 
+class OtherFitError(ValueError):
+    """A folder with checkpoints of another fit."""
+
+
 class FitFolder:
     """Writes and reads the checkpoints of a fit.
 
@@ -57,8 +61,10 @@ class FitFolder:
 
         Raises
         ------
-        ValueError
+        OtherFitError
             It names what differs.
+        OSError
+            If the folder cannot be looked at.
         """
         if self.path.exists():
             return
@@ -68,7 +74,7 @@ class FitFolder:
         if others:
             nearest = min(others, key=len)
             more = f" and {len(nearest) - MOST_LISTED} more" if len(nearest) > MOST_LISTED else ""
-            raise ValueError(
+            raise OtherFitError(
                 f"{self._shared} has checkpoints of another fit, which was cut off. In this one, "
                 f"{'; '.join(nearest[:MOST_LISTED])}{more}. Run that fit again to go on with it, "
                 "or delete the folder or pass another one to begin anew."
@@ -157,11 +163,18 @@ def _read_fit(path: Path) -> dict[str, str] | None:
 
 def _differences(before: dict[str, str], now: dict[str, str]) -> list[str]:
     changed = {n for n in before.keys() | now.keys() if before.get(n) != now.get(n)}
-    written = {n: [_short(of.get(n, "absent")) for of in (now, before)] for n in sorted(changed)}
-    if len(written) > 1:
-        written.pop(START, None)
-    return [f"{name} is {new} instead of {old}" for name, (new, old) in written.items()]
+    if len(changed) > 1:
+        changed.discard(START)
+    texts = {name: (now.get(name, "absent"), before.get(name, "absent")) for name in changed}
+    return [
+        f"{n} is {_short(*texts[n])} instead of {_short(*texts[n][::-1])}" for n in sorted(texts)
+    ]
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."
+def _short(text: str, other: str) -> str:
+    """Cut a long text so that it shows where it differs from another."""
+    pairs = enumerate(zip(text, other, strict=False))
+    n_same = next((i for i, (one, another) in pairs if one != another), min(len(text), len(other)))
+    start = max(0, min(n_same - LONGEST_VALUE // 2, len(text) - LONGEST_VALUE))
+    shown = text[start : start + LONGEST_VALUE]
+    return f"{'...' if start else ''}{shown}{'...' if start + len(shown) < len(text) else ''}"

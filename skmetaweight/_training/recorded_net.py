@@ -35,17 +35,18 @@ class RecordedNet(RowsNet):
     n_epochs_: int
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
-        """Tell the callbacks; an error of one is told with its name."""
+        """Tell the callbacks; an error of one is told with its name, unless it is ours."""
         getattr(self, method_name)(self, **cb_kwargs)
         for name, callback in self.callbacks_:
             try:
                 getattr(callback, method_name)(self, **cb_kwargs)
             except Exception as error:
                 refuse_missing_monitor(self, callback, error)
-                error.add_note(
-                    f"Raised by the callback {name!r} ({type(callback).__name__}) in "
-                    f"{method_name}: check its settings."
-                )
+                if not type(callback).__module__.startswith("skmetaweight."):
+                    error.add_note(
+                        f"Raised by the callback {name!r} ({type(callback).__name__}) in "
+                        f"{method_name}: check its settings."
+                    )
                 raise
 
     def _has_hook(self, name: str) -> bool:

@@ -61,7 +61,9 @@ class Schedule:
 
     def _set(self, factor: float) -> None:
         if self._kind != "constant":  # which is nobody's to set
-            for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
+            groups = self._optimizer.param_groups
+            self._rates += [group["lr"] for group in groups[len(self._rates) :]]  # a callback's
+            for group, rate in zip(groups, self._rates, strict=True):
                 group["lr"] = rate * factor
 
     def _factor(self) -> float:

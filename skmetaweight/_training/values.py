@@ -14,6 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from skmetaweight._messages import shortened
+from skmetaweight._training.scalars import parts_of, scalar_of
+
 Classes = Mapping[str, type]
 """What a file may name."""
 
@@ -50,8 +53,8 @@ def classes_of_torch() -> dict[str, type]:
 class ValueWriter:
     """Makes JSON of values, with their tensors and arrays beside it.
 
-    A tensor is named by the path to it. Objects are written once, so that what was one object
-    is one again.
+    A tensor is named by the path to it, or a longer name if that is taken. Objects are written
+    once, so that what was one object is one again.
 
     Parameters
     ----------
@@ -105,7 +108,17 @@ class ValueWriter:
             return write(value, path)
         if inspect.isclass(value) and value in self._names:
             return {"~class": self._names[value]}
-        return self._object(value, path)
+        parts = parts_of(value)
+        return self._object(value, path) if parts is None else self._scalar(value, parts, path)
+
+    def _scalar(self, value: Any, parts: list[Any], path: str) -> Any:
+        try:
+            comes_back = repr(scalar_of(*parts)) == repr(value)
+        except Exception:  # a zone without a name, say
+            comes_back = False
+        if not comes_back:
+            raise UnwritableError(f"{path} is the {type(value).__name__} {shortened(value)}")
+        return {"~scalar": self._list(parts, path)}
 
     def _float(self, value: float, path: str) -> Any:
         return value if math.isfinite(value) else {"~float": repr(value)}
@@ -121,13 +134,15 @@ class ValueWriter:
     def _tensor(self, value: Tensor, path: str) -> Any:
         if value.layout != torch.strided or value.dtype == torch.complex128 or value.is_quantized:
             raise UnwritableError(f"{path} is a tensor of {value.dtype}, {value.layout}")
+        while path in self.tensors:  # a key with a dot, say
+            path = f"{path}~"
         self.tensors[path] = value.detach().to("cpu", copy=True).contiguous()
         return {"~tensor": path}
 
     def _array(self, values: NDArray[Any], path: str, *, is_scalar: bool) -> Any:
         kind, shape = values.dtype.kind, list(values.shape)
         content: dict[str, Any] = {"dtype": values.dtype.str, "scalar": is_scalar}
-        if kind in "OU":
+        if kind in "OUS":
             content |= {"shape": shape, "items": self._list(values.ravel().tolist(), path)}
         elif kind in "biufc" or kind in "mM":
             plain = values.astype(values.dtype.newbyteorder("="), order="C")
@@ -204,6 +219,7 @@ class ValueReader:
             "~class": classes.__getitem__,
             "~tensor": self._tensor,
             "~array": self._array,
+            "~scalar": lambda parts: scalar_of(*map(self.read, parts)),
             "~object": self._object,
         }
 

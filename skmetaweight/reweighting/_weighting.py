@@ -186,7 +186,9 @@ class WeightingFunction:
             goes on, the last hundred epochs are.
         """
         if not isinstance(epoch, Real) or epoch not in self._epochs:
-            known = f"from {min(self._epochs)} to {max(self._epochs)}" if self._epochs else "none"
+            known = "none (save keeps them with snapshots=True)"
+            if self._epochs:
+                known = f"from {min(self._epochs)} to {max(self._epochs)}"
             raise ValueError(f"epoch must be one on record, {known}; got {shortened(epoch)}.")
         function = copy.copy(self._epochs[epoch])
         function.classes_ = self.classes_

@@ -25,13 +25,15 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
-from skorch.callbacks import Callback, Checkpoint, EarlyStopping
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
+from torch.nn import Dropout
+from torch.optim import SGD
 
 from skmetaweight import FitCheckpoint, MetaWeightClassifier
 from skmetaweight._training.fit_folder import CHECKPOINTS, KEPT, LOCK
 from skmetaweight._training.locks import Lock, is_held
 from skmetaweight._training.schedule import Schedule
-from tests.conftest import Data, quick
+from tests.conftest import Data, Linear, quick
 from tests.estimator import _fits
 from tests.estimator._fits import DATA, N_EPOCHS, SCENES, Noisy, fit, told
 from tests.estimator.test_saving import assert_same_function, assert_same_rows
@@ -231,6 +233,11 @@ OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"callbacks": [EarlyStopping("meta_loss", patience=3)]},
         changed(),
     ),
+    r"callbacks is \[LRScheduler.*step_size=3": (
+        {"callbacks": [LRScheduler("StepLR", step_size=3)]},
+        changed(),
+    ),
+    "optimizer is .*lambda": ({"optimizer": lambda params, lr: SGD(params, lr)}, changed()),
     "class_weight": ({"class_weight": "balanced"}, changed()),
     "sample_weight is float.* instead of None": ({}, changed(sample_weight=np.arange(1.0, 97))),
     "trusted X is|X is": ({}, changed(X=with_one(DATA.X, 0.5))),
@@ -252,8 +259,9 @@ def test_another_fit_is_refused_by_what_differs(
     before = checkpoints(tmp_path)
     own = {"max_epochs": N_EPOCHS}
     other = quick(**{**own, **params}, checkpoint=tmp_path)
-    with pytest.raises(ValueError, match=f"another fit.*({what}).*Run that fit again"):
+    with pytest.raises(ValueError, match=f"another fit.*({what}).*Run that fit again") as error:
         other.fit(**given)
+    assert not hasattr(error.value, "__notes__")
     assert checkpoints(tmp_path) == before
     assert_identical(fit("few epochs", checkpoint=tmp_path), whole("few epochs"))
     other.fit(**given)  # nothing is left to be lost
@@ -294,6 +302,31 @@ def test_other_first_parameters_are_another_fit(
     monkeypatch.setattr(sys.modules[__name__], "START", 1.0)
     with pytest.raises(ValueError, match=r"In this one, initial state is .* instead of"):
         run()
+
+
+def momentum(value: float) -> Callable[..., Any]:
+    return lambda params, lr: SGD(params, lr, momentum=value)
+
+
+SIBLINGS: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "callbacks": lambda v: {"callbacks": [LRScheduler("StepLR", step_size=2, gamma=v)]},
+    "module": lambda v: {"module": torch.nn.Sequential(Dropout(v), _fits.seeded(Linear))},
+    "optimizer": lambda v: {"optimizer": momentum(v)},
+}
+
+
+@pytest.mark.parametrize("name", SIBLINGS)
+def test_settings_of_the_same_name_are_other_fits(
+    name: str, cut: Callable[..., None], tmp_path: Path
+) -> None:
+    def run(value: float) -> Any:
+        return fit("few epochs", **SIBLINGS[name](value), checkpoint=tmp_path)
+
+    cut(4, lambda: run(0.5))
+    with pytest.raises(ValueError, match=f"In this one, {name} is .* instead of"):
+        run(0.25)
+    run(0.5)
+    assert_ended(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["few epochs", "no share"])
@@ -526,11 +559,71 @@ def test_a_random_state_is_needed(tmp_path: Path) -> None:
 def test_a_fit_has_one_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="one checkpoint, got 2"):
         fit("few epochs", checkpoint=tmp_path, callbacks=[FitCheckpoint("other")])
-    for every in (0, 1.5, "all"):
+    for every in (0, 1.5, "all", True):
         with pytest.raises(ValueError, match=r"every=.* must be an integer"):
             fit("few epochs", callbacks=[FitCheckpoint(tmp_path, every)])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="'checkpoint' parameter"):
         fit("few epochs", checkpoint=3)
+
+
+@pytest.mark.parametrize("folder", [None, 3, "", b"folder", ["folder"]])
+def test_a_folder_is_text_or_a_path(folder: Any) -> None:
+    with pytest.raises(
+        ValueError, match=r"^A checkpoint needs a folder, .*got .*: pass e\.g\."
+    ) as e:
+        fit("few epochs", callbacks=[FitCheckpoint(folder)])
+    assert not hasattr(e.value, "__notes__")
+    with pytest.raises(ValueError, match="needs a folder"):
+        fit("few epochs", checkpoint="")
+
+
+@pytest.mark.parametrize("given", ["~/ck", Path("~") / "ck"])
+def test_a_folder_at_home(given: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    fit("few epochs", checkpoint=given)
+    assert_ended(tmp_path / "ck")
+
+
+def test_a_name_too_long_for_a_folder(tmp_path: Path) -> None:
+    with one_warning("No checkpoint can be written.*File name too long.*pass another one"):
+        clf = fit("few epochs", checkpoint=tmp_path / ("x" * 300))
+    assert_identical(clf, whole("few epochs"))
+
+
+@pytest.mark.parametrize("callbacks", [None, [FitCheckpoint("here")]])
+def test_what_is_said_is_said_of_the_line_of_the_user(
+    callbacks: Any, cut: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("here").touch()
+    checkpoint = None if callbacks else "here"
+    clf = quick(callbacks=callbacks, checkpoint=checkpoint)
+    with pytest.warns(UserWarning, match="No checkpoint") as warned:
+        clf.fit(DATA.X, DATA.y, meta_mask=DATA.mask)
+    assert [Path(each.filename) for each in warned] == [Path(__file__)]
+
+
+class Grows(Callback):
+    """Gives the optimiser parameters of the module that it had not, in the third epoch."""
+
+    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+        if len(net.history) == 3:
+            net.optimizer_.add_param_group({"params": [torch.nn.Parameter(torch.zeros(3))]})
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "constant", (2, 4)])
+def test_a_group_of_parameters_that_a_callback_adds(
+    schedule: Any, cut: Callable[..., None], tmp_path: Path
+) -> None:
+    params = {"callbacks": [Grows()], "lr_schedule": schedule}
+    whole = fit("few epochs", **params)
+    assert whole.history_[-1, "learning_rate_1"] <= 3e-3
+    with one_warning("another group of parameters.*training goes on without\\.$"):
+        cut(5, lambda: fit("few epochs", **params, checkpoint=tmp_path))
+    with one_warning("another group of parameters"):
+        clf = fit("few epochs", **params, checkpoint=tmp_path)
+    assert_identical(clf, whole)
 
 
 class Secretive(Callback):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,12 @@ def test_a_file_without_rows_says_so(
     other = again(clf, tmp_path, rows=False, snapshots=False)
     np.testing.assert_array_equal(clf.predict_proba(data.X), other.predict_proba(data.X))
     assert_same_function(clf, other)
-    assert not hasattr(other, "sample_weights_")
+    for name in ("sample_weights_", "meta_indices_", "label_noise_estimate_"):
+        assert not hasattr(other, name)
+        with pytest.raises(AttributeError, match=r"not in the file.*rows=True"):
+            getattr(other, name)
+        with pytest.raises(AttributeError, match=f"no attribute '{name}'|not fitted"):
+            getattr(quick(), name)
     for method in (other.label_quality, other.find_label_issues):
         with pytest.raises(AttributeError, match="rows=True"):
             method()
@@ -138,7 +144,7 @@ def test_a_file_without_rows_says_so(
     else:
         assert_same(clf, other, data.X, data.y)
     if case.has_function:
-        with pytest.raises(ValueError, match="on record, none"):
+        with pytest.raises(ValueError, match=r"on record, none .*snapshots=True"):
             other.weighting_function_.at_epoch(1)
     n_rows, n_trusted = len(data.y), int(data.mask.sum())
     sizes = {size for each in tensors_of(tmp_path / "clf.smw").values() for size in each.shape}
@@ -225,10 +231,67 @@ def test_an_index_of_times_or_of_objects(data: Data, tmp_path: Path) -> None:
     assert_same_rows(other, again(other, tmp_path))
     frame.index = pd.MultiIndex.from_product([[object()], frame.index])
     clf = quick().fit(frame, data.y, meta_mask=data.mask)
-    with pytest.raises(TypeError, match=r"rows.*index.* is a object.*rows=False"):
+    with pytest.raises(TypeError, match=r"index of the rows is a object.*rows=False"):
         clf.save(tmp_path / "other.smw")
     assert not (tmp_path / "other.smw").exists()
     again(clf, tmp_path, rows=False)
+
+
+INDICES: dict[str, Callable[[int], Any]] = {
+    "times in a zone": lambda n: pd.date_range("2026-10-24", periods=n, freq="h", tz="Asia/Tokyo"),
+    "periods": lambda n: pd.period_range("2026-01", periods=n, freq="M"),
+    "intervals": lambda n: pd.interval_range(0.0, n, periods=n),
+    "durations": lambda n: pd.timedelta_range(0, periods=n, freq="h"),
+    "decimals": lambda n: pd.Index([Decimal(i) / 10 for i in range(n)]),
+}
+
+
+@pytest.mark.parametrize("name", INDICES)
+def test_indices_of_every_kind(name: str, data: Data, tmp_path: Path) -> None:
+    frame = pd.DataFrame(data.X, index=INDICES[name](len(data.X)))
+    clf = quick().fit(frame, data.y, meta_mask=data.mask)
+    index, come_back = (c.label_quality().index for c in (clf, again(clf, tmp_path)))
+    assert list(come_back) == list(index)
+    assert type(come_back) is type(index)
+
+
+def of_days(y: Any) -> Any:
+    return pd.to_datetime("2026-01-01") + pd.to_timedelta(y, "D")
+
+
+CATEGORIES: dict[str, Callable[[Any], Any]] = {
+    "intervals": lambda y: pd.cut(y, 3),
+    "times": lambda y: pd.Categorical(of_days(y)),
+    "times in a zone": lambda y: pd.Categorical(of_days(y).tz_localize("Europe/Berlin")),
+    "periods": lambda y: pd.Categorical(of_days(y).to_period("D")),
+    "decimals": lambda y: pd.Categorical([Decimal(int(each)) / 10 for each in y]),
+    "bytes": lambda y: pd.Categorical(np.array([b"a", b"\0b", b"c\xff"], dtype=object)[y]),
+    "intervals, some missing": lambda y: pd.cut(np.where(y == 1, np.nan, y), 2),
+}
+
+
+@pytest.mark.parametrize("name", CATEGORIES)
+def test_categories_of_every_kind(name: str, data: Data, tmp_path: Path) -> None:
+    frame = pd.DataFrame(data.X).rename(columns=str).assign(q=CATEGORIES[name](data.y))
+    clf = quick().fit(frame, data.y, meta_mask=data.mask)
+    assert_same(clf, again(clf, tmp_path), frame, data.y)
+
+
+@pytest.mark.parametrize("is_frame", [True, False])
+def test_categories_that_no_file_holds_are_told_by_column(
+    is_frame: bool, data: Data, tmp_path: Path
+) -> None:
+    X: Any = np.column_stack([data.X.astype(object), np.array([Path("a"), Path("b"), 0])[data.y]])
+    X, y = X[data.y < 2], data.y[data.y < 2]
+    frame = pd.DataFrame(X, columns=[*"abcd", "q"]).astype({"q": "category"})
+    params = {} if is_frame else {"categorical_features": [4]}
+    clf = quick(**params).fit(frame if is_frame else X, y, meta_mask=data.mask[data.y < 2])
+    column = r"'q' is a \w+Path.*X\['q'\]" if is_frame else r"4 is a \w+Path.*X\[:, 4\]"
+    for rows in (True, False):
+        with pytest.raises(TypeError, match=rf"^A category of the column {column}\.astype\(str\)"):
+            clf.save(tmp_path / "clf.smw", rows=rows)
+    frame["q"] = frame["q"].astype(str)
+    quick().fit(frame, y, meta_mask=data.mask[data.y < 2]).save(tmp_path / "clf.smw")
 
 
 PARAMETERS: dict[str, dict[str, Any]] = {
@@ -366,6 +429,30 @@ def test_a_module_goes_on(data: Data, tmp_path: Path) -> None:
     for each in (clf, other):
         each.fit(data.X, data.y, meta_mask=data.mask)
     assert_same(clf, other, data.X, data.y)
+
+
+TRAINED_AND_SET: dict[str, tuple[Any, dict[str, Any]]] = {
+    "none": (Linear, {"module": None}),
+    "none, of an instance": (nn.Sequential(nn.Linear(4, 3)), {"module": None}),
+    "a class": (None, {"module": Linear, "module__n_features": 4}),
+    "another class": (Linear, {"module": Softmax}),
+    "an instance": (Linear, {"module": Linear()}),
+}
+
+
+@pytest.mark.parametrize("name", TRAINED_AND_SET)
+def test_a_file_is_of_the_module_that_was_trained(name: str, data: Data, tmp_path: Path) -> None:
+    trained, since = TRAINED_AND_SET[name]
+    clf = fitted(data, module=trained).set_params(**since)
+    with pytest.warns(UserWarning, match=r"lacks \['module'\].*set them again after load"):
+        clf.save(tmp_path / "clf.smw")
+    if trained is not None:
+        with pytest.raises(ValueError, match=rf"own, {getattr(trained, '__name__', 'Seq')}.*pass"):
+            load(tmp_path / "clf.smw")
+    other = load(tmp_path / "clf.smw", trained)
+    assert_same(clf, other, data.X, data.y)
+    assert other.module is trained
+    again(other, tmp_path, trained)
 
 
 def test_another_module_is_refused_by_name(data: Data, tmp_path: Path) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import copy
 import json
 from collections import OrderedDict
+from datetime import timedelta, timezone
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -110,6 +113,43 @@ def test_what_was_one_object_is_one_again() -> None:
     assert isinstance(back(OrderedDict(a=Ranges(*np.ones((4, 2)))))["a"], Ranges)
 
 
+SCALARS: list[Any] = [
+    *(b"", b"\0a\xff", Decimal("1.10"), Decimal("NaN"), pd.NaT, pd.NA),
+    *(pd.Timestamp("2026-01-01 00:00:00.123456789"), pd.Timestamp("2026-10-25").as_unit("s")),
+    *(pd.Timestamp("2026-10-25 02:30:00+01:00").tz_convert(z) for z in ("UTC", "Europe/Berlin")),
+    pd.Timestamp("2026-01-01", tz=timezone(timedelta(hours=-3))),
+    *(pd.Timedelta("-1 days 00:00:00.000000001"), pd.Timedelta("3s").as_unit("s")),
+    *(pd.Period("2026-01", freq="M"), pd.Period("2026", freq="Y-MAR")),
+    *(pd.Interval(0.1, 2, closed="left"), pd.Interval(pd.Timestamp(0), pd.Timestamp(1))),
+]
+
+
+@pytest.mark.parametrize("value", SCALARS, ids=repr)
+def test_times_and_intervals(value: Any) -> None:
+    for holder in ([value, 1], {value: "a"}, np.array([value, None], dtype=object)):
+        assert_equal(holder, back(holder))
+    assert getattr(back(value), "unit", None) == getattr(value, "unit", None)
+
+
+def test_arrays_of_bytes() -> None:
+    for values in (np.array([b"a", b"bc"]), np.array([[b"\xff"]], dtype="S3")):
+        assert_equal(values, back(values))
+
+
+COLLIDING: list[Any] = [
+    {"a.b": torch.ones(2), "a": {"b": torch.zeros(2)}},
+    {"a": {"b": torch.zeros(2)}, "a.b": torch.ones(2), "a.b~": torch.full((2,), 2.0)},
+    {"a.b~": torch.zeros(2), "a.b": torch.ones(2), "a": {"b": torch.full((2,), 2.0)}},
+    {"a.0": np.ones(2), "a": [np.zeros(2), torch.full((2,), 2.0)]},
+    [{"0.1": np.ones(2), "0": (np.zeros(2), np.full(2, 2.0))}],
+]
+
+
+@pytest.mark.parametrize("value", COLLIDING)
+def test_values_by_the_same_path_are_not_mixed_up(value: Any) -> None:
+    assert_equal(value, back(value))
+
+
 MODULES = [
     nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Dropout(0.5), nn.Linear(4, 2)),
     nn.Sequential(nn.Linear(3, 2, bias=False).double()),
@@ -150,7 +190,7 @@ REFUSED: dict[str, Any] = {
     "sparse_coo": torch.ones(1).to_sparse(),
     "an array of [('a', '<f8')]": np.zeros(1, dtype=[("a", "f8")]),
     "an array of longdouble": np.zeros(1, dtype=np.longdouble),
-    "an array of |S1": np.array([b"a"]),
+    "the Timestamp": pd.Timestamp("2026-01-01", tz=timezone(timedelta(seconds=1))),
 }
 
 
