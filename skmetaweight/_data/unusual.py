@@ -165,7 +165,7 @@ def warn_of_merged_numbers(estimator: Any, table: Table, given: Any, X: Any) -> 
     if merged:
         names = _names(estimator, X.shape[1])
         _warn(
-            f"Whole numbers beyond 2**53 that differ become equal when X is read as float64, in "
+            f"Numbers beyond 2**53 that differ become equal when X is read as float64, in "
             f"column {_few([repr(names[i]) for i in merged])}. Leave ids out, or name their column "
             "in categorical_features; subtract an origin from anything else."
         )
