@@ -64,4 +64,4 @@ def _whole(value: Any) -> int:
         return int(value) if value.lstrip("+-").isdecimal() and len(value) <= LONGEST else 0
     if isinstance(value, int | np.integer | Fraction):
         return int(value)
-    return int(value) if isinstance(value, (Decimal, np.longdouble)) and isfinite(value) else 0
+    return int(value) if isinstance(value, Decimal | np.floating) and isfinite(value) else 0
