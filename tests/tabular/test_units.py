@@ -129,7 +129,7 @@ ROOMY = {
     "ids": lambda r, n: r.integers(0, 10**9, n),
     "indicators": lambda r, n: r.choice([0.0, 1.0, np.nan], n),
     "huge": lambda r, n: 1e300 * r.normal(size=n),
-    "sparse": lambda r, n: sparse.random(*n, 0.2, "csr", rng=r),
+    "sparse": lambda r, n: sparse.csr_matrix(r.random(n) * (r.random(n) < 0.2)),
     "rounding, sparse": lambda r, n: sparse.csr_matrix(noisy(r.integers(0, 3, n) / 10)),
 }
 
