@@ -165,7 +165,7 @@ def warn_of_merged_numbers(estimator: Any, table: Table, given: Any, X: Any) -> 
     if merged:
         names = _names(estimator, X.shape[1])
         _warn(
-            f"Whole numbers beyond 2**53 that differ become equal when X is read as float64, in "
+            f"Numbers beyond 2**53 that differ become equal when X is read as float64, in "
             f"column {_few([repr(names[i]) for i in merged])}. Leave ids out, or name their column "
             "in categorical_features; subtract an origin from anything else."
         )
@@ -175,9 +175,10 @@ def warn_of_merged_numbers(estimator: Any, table: Table, given: Any, X: Any) -> 
         names = _names_of_numbers(estimator, table)
         each = [f"{names[i]!r} (up to {np.nanmax(np.abs(numbers[:, i])):g})" for i in drowned]
         _warn(
-            f"Numbers are so large that most others become equal beside them, in column "
-            f"{_few(each)}: nothing can be learned of those. If the large ones stand for missing "
-            "values, replace them by NaN; if the column has a long tail, take its logarithm."
+            f"Most of the numbers that differ become equal in float32, in column {_few(each)}: "
+            "nothing can be learned of how they differ. If some stand for missing values, replace "
+            "those by NaN; if the column has a long tail, take its logarithm; if they differ by "
+            "rounding alone, round them."
         )
 
 
@@ -196,7 +197,7 @@ def warn_of_lost_digits(estimator: Any, X: Any) -> None:
     each = [
         f"{key}{_names(estimator, x.shape[1])[i]!r}"
         for key, x in tables.items()
-        if isinstance(x, np.ndarray) and x.ndim == 2
+        if getattr(x, "ndim", 0) == 2
         for i in collapsing_columns(x)
     ]
     if each:

@@ -189,11 +189,11 @@ def _batch_size(batch_size: int | str, n_train: int) -> int:
 def _lr_schedule(lr_schedule: Any) -> str | tuple[int, ...]:
     if isinstance(lr_schedule, str):
         return lr_schedule
-    milestones = tuple(lr_schedule)
+    milestones: Any = tuple(lr_schedule) if getattr(lr_schedule, "ndim", 1) else (None,)
     if not all(isinstance(m, Integral) and m is not True and int(m) > 0 for m in milestones):
         raise ValueError(
             "lr_schedule must be 'cosine', 'constant' or the epochs, from 1, after which the rate "
-            f"is divided by ten; got {lr_schedule!r}."
+            f"is divided by ten; got {shortened(lr_schedule)}."
         )
     return tuple(map(int, milestones))
 

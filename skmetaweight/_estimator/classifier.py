@@ -362,7 +362,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         """
         given = GivenData(X, y, sample_weight, X_meta, y_meta, meta_mask)
         with working_copy(self) as work, differentiating():
-            run_fit(work, given, resume=work.warm_start and hasattr(work, "net_"))
+            run_fit(work, given, resume=hasattr(work, "net_") and work.warm_start)
         return self
 
     def partial_fit(

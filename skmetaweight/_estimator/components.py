@@ -109,7 +109,8 @@ def _check_outputs(y_pred: object, batch: Batch, n_classes: int) -> None:
 
 def _check_nonlinearity(net: ReweightedNet, y_pred: Tensor) -> None:
     given: Any = net.predict_nonlinearity
-    if not (given is None or given == "auto" or callable(given)):
+    is_auto = isinstance(given, str) and given == "auto"
+    if not (given is None or is_auto or callable(given)):
         raise ValueError(
             f"predict_nonlinearity must be a callable, 'auto' or None, got {shortened(given)}."
         )
@@ -165,11 +166,17 @@ def _check_criterion(net: ReweightedNet, y_pred: Tensor, batch: Batch) -> None:
 
 
 def _check_counts_of_classes(criterion: Any, name: str) -> None:
-    """Raise a ValueError if a criterion would leave rows out, or count classes absurdly."""
+    """Raise a ValueError if a criterion would leave rows out, or count absurdly."""
     if getattr(criterion, "ignore_index", UNUSED) != UNUSED:
         raise ValueError(
             f"criterion={name} has ignore_index={criterion.ignore_index}, but labels reach it as "
             "their places in classes_: drop the rows that are to be ignored, from X and y."
+        )
+    smoothing = criterion.label_smoothing if isinstance(criterion, nn.CrossEntropyLoss) else 0
+    if not 0 <= smoothing <= 1:
+        raise ValueError(
+            f"criterion={name} has label_smoothing={shortened(smoothing)}: pass a number from 0 to "
+            "1."
         )
     weight: Any = dict(criterion.named_buffers()).get("weight")
     if weight is not None and not (weight.isfinite().all() and weight.min() >= 0 < weight.max()):

@@ -90,7 +90,7 @@ def draws_alone(estimator: Any, reweighter: Reweighter) -> bool:
 
     A module, a weighting network, a loader or a callback of the user's can.
     """
-    callbacks = estimator.callbacks or ()
+    callbacks = () if estimator.callbacks is None else estimator.callbacks
     callbacks = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
     callbacks = [each[1] if isinstance(each, tuple) else each for each in callbacks]
     loading = {name for name in estimator._net_params() if name.startswith("iterator_train")}

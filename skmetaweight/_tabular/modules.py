@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
+from numbers import Integral, Real
 
 import torch
 from numpy.typing import ArrayLike
@@ -179,7 +179,7 @@ class TabularMLP(nn.Module):
         super().__init__()
         if not isinstance(batch_norm, bool):
             raise TypeError(f"batch_norm must be True or False, got {batch_norm!r}")
-        if any(isinstance(p, bool) for p in (dropout, input_dropout)):
+        if any(isinstance(p, bool) or not isinstance(p, Real) for p in (dropout, input_dropout)):
             raise TypeError(f"dropout must be a number, got {dropout!r} and {input_dropout!r}")
         _check_sizes(n_features=[n_features], n_classes=[n_classes])
         _check_sizes(hidden_dims=hidden_dims, cardinalities=cardinalities)

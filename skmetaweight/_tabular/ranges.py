@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, issparse
 
+from skmetaweight._tabular.crowds import crowded_columns, loses_digits
+
 FAR = 100
 """How many spreads from its middle a number is absurd.
 
@@ -134,8 +136,7 @@ class Ranges(NamedTuple):
 def fit_ranges(X: Any) -> Ranges:
     """Learn the ranges of the columns of training rows, dense or CSR."""
     low, high = extremes_of(X)
-    rows = np.linspace(0, X.shape[0] - 1, min(X.shape[0], ROWS_LOOKED_AT)).astype(int)
-    middle, spread = _middle_and_spread(X[rows])
+    middle, spread = _middle_and_spread(looked_at(X))
     # What varies in so few rows that none of those looked at shows it.
     unseen = np.flatnonzero((spread == 0) & (low < high))
     if len(unseen):
@@ -145,6 +146,11 @@ def fit_ranges(X: Any) -> Ranges:
     ranges = Ranges(middle, spread, middle, middle)
     low, high = _usual_extremes(X, ranges)
     return Ranges(middle, spread, np.nan_to_num(low - spread), np.nan_to_num(high + spread))
+
+
+def looked_at(X: Any) -> Any:
+    """Return the rows that stand for all."""
+    return X[np.linspace(0, X.shape[0] - 1, min(X.shape[0], ROWS_LOOKED_AT)).astype(int)]
 
 
 def extremes_of(X: Any) -> Extremes:
@@ -173,7 +179,16 @@ def _usual_extremes(X: Any, ranges: Ranges) -> Extremes:
 
 
 def _middle_and_spread(X: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    return _of_sparse(csr_array(X)) if issparse(X) else _of_dense(np.asarray(X, dtype=np.float64))
+    if issparse(X):
+        return _of_sparse(csr_array(X))
+    middle, spread = _of_dense(np.asarray(X, dtype=np.float64))
+    for i in crowded_columns(X):
+        if not loses_digits(spread[i], np.abs(middle[i])):
+            # A number that stands for a missing one, such as zero, counts once here.
+            (center,), (width,) = _of_dense(np.unique(X[:, i]).astype(np.float64)[:, None])
+            if loses_digits(width, np.abs(center)):
+                middle[i], spread[i] = center, width
+    return middle, spread
 
 
 def _of_dense(X: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
-from skmetaweight._tabular.ranges import Ranges, fit_ranges
-
-STEPS_IN_SPREAD = 1_000
-"""With fewer steps of float32 in the spread of a column, numbers that differ become equal."""
+from skmetaweight._tabular.crowds import crowded_columns, loses_digits
+from skmetaweight._tabular.ranges import Ranges, fit_ranges, looked_at
 
 SMALLEST, LARGEST = 1e-30, 1e30
 """Between these float32 has all its digits and squares that standardising does not lose."""
@@ -71,13 +69,14 @@ def fit_units(X: Any, ranges: Ranges) -> Units:
         If a sparse matrix has any: a shift would make its zeros something else.
     """
     loses, is_extreme = _loses_digits(ranges) & (X.dtype == np.float64), _is_extreme(ranges)
+    if issparse(X):
+        loses[crowded_columns(looked_at(X))] = True
     columns = np.flatnonzero(loses | is_extreme)
     if issparse(X) and len(columns):
         raise ValueError(
             f"Input X is sparse, and float32 cannot hold the digits of its columns {columns[:10]}: "
-            f"the first has numbers from {ranges.lower[columns[0]]:g} to "
-            f"{ranges.upper[columns[0]]:g}. Scale them before, or pass X dense, which is shifted "
-            "and scaled."
+            f"the first has numbers up to {_size(ranges)[columns[0]]:g}. Scale them before, or "
+            "pass X dense, which is shifted and scaled."
         )
     origin = np.where(loses, ranges.middle, 0.0)[columns]
     size = np.where(ranges.is_constant, np.abs(ranges.middle), ranges.spread)
@@ -86,8 +85,7 @@ def fit_units(X: Any, ranges: Ranges) -> Units:
 
 
 def _loses_digits(ranges: Ranges) -> NDArray[np.bool_]:
-    step = np.finfo(np.float32).eps * _size(ranges)
-    return ~ranges.is_constant & (ranges.spread < STEPS_IN_SPREAD * step)
+    return loses_digits(ranges.spread, _size(ranges))
 
 
 def _is_extreme(ranges: Ranges) -> NDArray[np.bool_]:
@@ -100,25 +98,31 @@ def _size(ranges: Ranges) -> NDArray[np.float64]:
 
 
 def drowned_columns(X: Any, units: Units) -> NDArray[np.intp]:
-    """Return the columns of training rows most of whose numbers units make equal, by huge ones."""
-    if issparse(X) or not len(units.columns):
+    """Return the columns of training rows most of whose numbers are equal in float32, by units."""
+    if issparse(X):  # whose columns need none
         return NO_UNITS.columns
+    crowded = np.setdiff1d(crowded_columns(looked_at(X)), units.columns)
+    if not len(units.columns):
+        return crowded
     before, after = X[:, units.columns], units.to_float32(X)[:, units.columns]
     is_drowned = [
         2 * len(np.unique(small)) < len(np.unique(large))
         for small, large in zip(after.T, before.T, strict=True)
     ]
-    return units.columns[is_drowned]
+    return np.union1d(crowded, units.columns[is_drowned])
 
 
 def collapsing_columns(X: Any) -> NDArray[np.intp]:
     """Return the columns of a matrix in which numbers that differ are equal in float32."""
-    if issparse(X) or X.dtype.kind not in "fiu" or X.dtype.itemsize < 8 or not X.size:
+    if X.dtype.kind not in "fiu" or X.dtype.itemsize < 8 or not X.shape[0]:
         return NO_UNITS.columns
+    crowded = crowded_columns(looked_at(X))
+    if issparse(X):
+        return crowded
     ranges = fit_ranges(X)
     doubtful = np.flatnonzero(_loses_digits(ranges) | _is_extreme(ranges))
     with np.errstate(over="ignore"):
         collapses = [
             len(np.unique(X[:, i].astype(np.float32))) < len(np.unique(X[:, i])) for i in doubtful
         ]
-    return doubtful[np.array(collapses, dtype=bool)]
+    return np.union1d(crowded, doubtful[np.array(collapses, dtype=bool)])

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from skorch.callbacks import Checkpoint, EarlyStopping, EpochScoring, LRScheduler
@@ -232,6 +233,9 @@ BAD = {
             ("bin_edges", 3, "not iterable"),
             ("batch_norm", "no", "batch_norm must be True or False, got 'no'"),
             ("dropout", True, "dropout must be a number, got True"),
+            ("dropout", [], r"dropout must be a number, got \[\] and"),
+            ("dropout", None, "dropout must be a number, got None and"),
+            ("input_dropout", (), r"dropout must be a number, got 0.4 and \(\)"),
             ("input_dropout", True, "dropout must be a number, got 0.4 and True"),
         )
     },
@@ -296,6 +300,21 @@ BAD = {
             ("an array", lambda y: y.numpy(), "ndarray"),
             ("NaN", lambda y: y * np.nan, "NaN"),
         )
+    },
+    **{
+        f"label_smoothing={value}": (
+            {"criterion__label_smoothing": value},
+            f"^criterion=CrossEntropyLoss has label_smoothing={value}: pass a number from 0 to 1",
+        )
+        for value in (-1, float("nan"), -0.1)
+    },
+    **{
+        f"{name} of {type(value).__name__}, {np.ndim(value)}": (
+            {name: value},
+            f"{name}.* must be .*[gG]ot ",
+        )
+        for name in ("lr_schedule", "warm_start", "callbacks", "predict_nonlinearity")
+        for value in (pd.DataFrame({"a": [0.5, 1.5]}), np.eye(2), torch.eye(2), torch.tensor(0.1))
     },
     "predict_nonlinearity that fails": (
         {"predict_nonlinearity": lambda y: y @ y},
