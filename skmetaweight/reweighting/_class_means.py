@@ -52,8 +52,9 @@ class ClassMeans:
 
     def drawn_together(self, values: Tensor, labels: Tensor) -> Tensor:
         r"""Return :math:`v_i\, (\bar v / \mu_{y_i})^{s_{y_i}}`, with the mean of all rows."""
-        mean = self._totals[0].sum() / self._totals[1].sum()
-        factors = (mean / self.means).clamp(max=self.most) ** self.doubtful
+        total, n_rows = self._totals.sum(dim=1).clamp(min=tiny(values))
+        means = self.means.clamp(min=tiny(values))
+        factors = (total / n_rows / means).clamp(max=self.most) ** self.doubtful
         return values * factors[labels]
 
     @property

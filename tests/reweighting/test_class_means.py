@@ -35,3 +35,9 @@ def test_class_of_hardly_any_weight_is_raised_by_no_more_than_fifty():
     values = torch.where(LABELS == 0, 1e-9, 1.0).double()
     drawn = followed([0.0, 0.0, 0.0], values).drawn_together(values, LABELS)
     torch.testing.assert_close(drawn[:2], 50 * values[:2])
+
+
+def test_weights_that_are_all_zero_stay_zero():
+    nothing = torch.zeros_like(VALUES)
+    drawn = followed([0.0, 8.0, 0.0], nothing).drawn_together(nothing, LABELS)
+    assert torch.equal(drawn, nothing)
