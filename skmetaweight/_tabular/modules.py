@@ -48,7 +48,7 @@ class Standardize(nn.Module):
 
     def forward(self, X: Tensor) -> Tensor:
         """Standardise X of shape (n, n_features)."""
-        return (X.clamp(self.lower, self.upper) - self.mean) / self.scale
+        return X.clamp(self.lower, self.upper).sub_(self.mean).div_(self.scale)
 
 
 class PiecewiseLinear(nn.Module):
@@ -100,7 +100,8 @@ class PiecewiseLinear(nn.Module):
 
     def forward(self, X: Tensor) -> Tensor:
         """Encode X of shape (n, n_features) in shape (n, n_outputs)."""
-        return ((X[:, self.column] - self.left) / self.width).clamp(0, 1)
+        # In place: a new tensor for each operation takes as long as the operation.
+        return (X.index_select(1, self.column) - self.left).div_(self.width).clamp_(0, 1)
 
 
 class Embeddings(nn.Module):
