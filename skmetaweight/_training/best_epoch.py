@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import Any
 
 from torch import nn
 
+from skmetaweight._bilevel.forward import copy_of_state
 from skmetaweight.reweighting import Reweighter
 
 
@@ -42,7 +42,7 @@ class BestEpoch:
             self.epoch = epoch
         if is_best and self._keep:
             self._state = {
-                "module": copy.deepcopy(module.state_dict()),
+                "module": copy_of_state(module.state_dict()),
                 "reweighter": reweighter.state_dict(),
             }
         return is_best

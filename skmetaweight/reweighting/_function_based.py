@@ -12,6 +12,7 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
+from skmetaweight._bilevel.forward import copy_of_state
 from skmetaweight._bilevel.objective import Batch
 from skmetaweight._messages import explained, listed
 from skmetaweight.reweighting._base import Evaluation, Reweighter, mean_one
@@ -216,15 +217,15 @@ class FunctionBasedReweighter(Reweighter):
         """Return the network, its optimiser and the memory."""
         return {
             **super().state_dict(),
-            "network": copy.deepcopy(self.network_.state_dict()),
-            "optimizer": copy.deepcopy(self.network_optimizer_.state_dict()),
+            "network": copy_of_state(self.network_.state_dict()),
+            "optimizer": copy_of_state(self.network_optimizer_.state_dict()),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned."""
         super().load_state_dict(state)
         self.network_.load_state_dict(state["network"])
-        self.network_optimizer_.load_state_dict(copy.deepcopy(state["optimizer"]))
+        self.network_optimizer_.load_state_dict(copy_of_state(state["optimizer"]))
 
 
 def check_setting(setting: str) -> str:
