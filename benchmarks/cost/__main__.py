@@ -18,12 +18,21 @@ import torch
 
 from benchmarks.cost.baselines import has_betty
 from benchmarks.cost.contestants import CONTESTANTS, hypergradient_difference
+from benchmarks.cost.defaults import measure_frames, measure_loop, measure_search
 from benchmarks.cost.report import Report, machine
 from benchmarks.cost.sections import measure_fit, measure_growth, measure_import, measure_predict
 from benchmarks.cost.steps import measure_steps, print_peaks
 from benchmarks.cost.tasks import MODELS
 
-SECTIONS = ("steps", "ratios", "growth", "predict", "import")
+SECTIONS = {
+    "growth": measure_growth,
+    "loop": measure_loop,
+    "search": measure_search,
+    "predict": measure_predict,
+    "frames": measure_frames,
+    "import": measure_import,
+}
+PARTS = ("steps", "ratios", *SECTIONS)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -33,7 +42,7 @@ def parse_arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     names = [name for name in CONTESTANTS if name != "betty" or has_betty()]
-    parser.add_argument("--only", choices=SECTIONS, help="one part instead of all")
+    parser.add_argument("--only", choices=PARTS, help="one part instead of all")
     parser.add_argument("--quick", action="store_true", help="small sizes; the numbers mean little")
     parser.add_argument("--out", type=Path, help="file for all the numbers, as lines of JSON")
     parser.add_argument("--repeats", type=int, help="alternating repeats: 5, with --quick 2")
@@ -72,15 +81,14 @@ def main() -> None:
     devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     if "cuda" not in devices:
         print("no CUDA device")
-    wanted = [args.only] if args.only else list(SECTIONS)
+    wanted = [args.only] if args.only else list(PARTS)
     if "steps" in wanted or "ratios" in wanted:
         for device in devices:
             measure_steps(report, args, device)
     if "ratios" in wanted:
         for device in devices:
             measure_fit(report, args, device)
-    sections = {"growth": measure_growth, "predict": measure_predict, "import": measure_import}
-    for name, measure in sections.items():
+    for name, measure in SECTIONS.items():
         if name in wanted:
             measure(report, args)
     report.print_ratios()
