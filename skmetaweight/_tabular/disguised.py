@@ -30,6 +30,8 @@ class CellError(TypeError, ValueError):
 
 def is_missing(value: Any) -> bool:
     """Whether a value is None, NaN or NA."""
+    if isinstance(value, str | float):  # most are, and the rest asks several modules
+        return value != value
     return value is None or is_scalar_nan(value) or is_pandas_na(value)
 
 
@@ -37,7 +39,7 @@ def values_of(X: Any, i: int) -> list[Any]:
     """Return the values of a column of a frame or an array, NaN for those that are missing."""
     column: Any = _safe_indexing(X, i, axis=1)
     if hasattr(column, "isna"):
-        column = column.to_numpy(dtype=object, na_value=np.nan)
+        return column.to_numpy(dtype=object, na_value=np.nan).tolist()
     values = column.tolist() if isinstance(column, np.ndarray) else column.to_list()
     return [np.nan if is_missing(value) else value for value in values]
 

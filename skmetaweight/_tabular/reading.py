@@ -99,6 +99,5 @@ def _as_matrix(X: Any, places: list[int]) -> NDArray[np.float64]:
 def _categories(X: Any, categorical: tuple[int, ...]) -> NDArray[Any]:
     categories = np.empty((X.shape[0], len(categorical)), dtype=object)
     for place, i in enumerate(categorical):
-        for row, value in enumerate(values_of(X, i)):
-            categories[row, place] = value
+        categories[:, place] = np.fromiter(values_of(X, i), object)
     return categories
