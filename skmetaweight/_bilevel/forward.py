@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
+
+AUTOCAST = ("cpu", "cuda", "mps")
+"""Kinds of devices for which a caller may have turned autocast on."""
 
 Params = dict[str, Tensor]
 """Parameters by name, as ``dict(module.named_parameters())``."""
@@ -138,8 +141,13 @@ def edge_of(value: Any) -> GradientEdge | None:
 
 @contextmanager
 def differentiating() -> Iterator[None]:
-    """Let a block compute gradients, also within the caller's no_grad or inference_mode."""
-    with torch.inference_mode(mode=False), torch.enable_grad():
+    """Let a block compute exact gradients, also in a no_grad, inference_mode or autocast."""
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(mode=False))
+        stack.enter_context(torch.enable_grad())
+        for kind in AUTOCAST:
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
         yield
 
 

@@ -135,6 +135,28 @@ def check_dict(X: dict[Any, Any], *, own_module: bool) -> dict[str, Any]:
     return checked
 
 
+def check_same_columns(estimator: Any, X: Any, *, reset: bool) -> None:
+    """Remember names of columns that are no text, which scikit-learn does not; later, compare.
+
+    Raises
+    ------
+    ValueError
+        If they differ.
+    """
+    names = list(X.columns) if is_frame(X) else []
+    is_text = all(isinstance(name, str) for name in names)
+    names = [] if is_text else [str(name) for name in names]
+    if reset:
+        estimator._columns = names
+    elif len(names) == len(estimator._columns) and names != estimator._columns:
+        pairs = zip(names, estimator._columns, strict=True)
+        place, pair = next((i, pair) for i, pair in enumerate(pairs) if pair[0] != pair[1])
+        raise ValueError(
+            f"The feature names should match those of fit, in the same order: column {place} of X "
+            f"is {pair[0]}, and was {pair[1]}."
+        )
+
+
 def check_same_kind(estimator: Any, X: Any, *, reset: bool) -> None:
     """Remember the keys of a dict, or that X is none; later, see that they are the same.
 

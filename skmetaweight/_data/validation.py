@@ -15,7 +15,13 @@ from sklearn.utils.validation import (
 )
 
 from skmetaweight._data.cells import refuse_complex, refuse_nested
-from skmetaweight._data.containers import check_dict, check_same_kind, is_dict, open_X
+from skmetaweight._data.containers import (
+    check_dict,
+    check_same_columns,
+    check_same_kind,
+    is_dict,
+    open_X,
+)
 from skmetaweight._data.dataset_rows import DatasetRows
 from skmetaweight._data.labels import of_one_kind, one_column
 from skmetaweight._data.unusual import (
@@ -86,6 +92,7 @@ def read_X(estimator: Any, X: Any, table: Table | None, *, reset: bool) -> Any:
     may come.
     """
     own_module = estimator.module is not None
+    check_same_columns(estimator, X, reset=reset)
     check_same_kind(estimator, X.example if isinstance(X, DatasetRows) else X, reset=reset)
     if isinstance(X, DatasetRows) or is_dict(X):
         if reset:

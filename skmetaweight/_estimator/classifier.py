@@ -216,6 +216,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
     temperature_: float
     _weighting_function: WeightingFunction | str
     _told: set[str]
+    _columns: Sequence[str] = ()
 
     # Nobody else takes these, so that routing needs no request; sample_weight needs one, as always.
     __metadata_request__fit: ClassVar = {"X_meta": True, "y_meta": True, "meta_mask": True}
@@ -341,7 +342,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         y : array-like of shape (n_samples,), optional
             Labels of any kind, some of them wrong. None for those in the items of a Dataset.
         sample_weight : array-like of shape (n_samples,), optional
-            Multiplies the learned weights.
+            Multiplies the learned weights, divided by its mean over the rows of the call: it says
+            how rows count beside one another, not how a call counts beside others.
         X_meta : like X, of shape (n_meta, n_features), optional
             Trusted rows, preprocessed as X.
         y_meta : array-like of shape (n_meta,), optional

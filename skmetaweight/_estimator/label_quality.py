@@ -38,7 +38,7 @@ class LabelQuality:
         Learned weights.
     trusted : ndarray of bool of shape (n_samples,)
     index : pandas Index of n_samples entries, (values, name) of one, or None
-        That of X or, if X has none, of y.
+        That of X or, if X has none, of y. Values are a list of arrays for several levels.
     """
 
     classes: NDArray[Any]
@@ -78,16 +78,26 @@ class LabelQuality:
 
     def with_plain_index(self) -> LabelQuality:
         """Return the same with the values and the name of the index, which need no pandas."""
-        if self.index is None or isinstance(self.index, tuple):
+        index = self.index
+        if index is None or isinstance(index, tuple):
             return self
-        return replace(self, index=(self.index.to_numpy(), self.index.name))
+        if index.nlevels == 1:
+            return replace(self, index=(index.to_numpy(), index.name))
+        levels = [index.get_level_values(i).to_numpy() for i in range(index.nlevels)]
+        return replace(self, index=(levels, list(index.names)))
 
     def to_frame(self) -> pd.DataFrame:
         """Tabulate with cleanlab's column names."""
         pd = import_pandas("label_quality()")
         index = self.index
         if isinstance(index, tuple):
-            index = pd.Index(index[0], name=index[1])
+            values, name = index
+            is_deep = isinstance(values, list)
+            index = (
+                pd.MultiIndex.from_arrays(values, names=name)
+                if is_deep
+                else pd.Index(values, name=name)
+            )
         return pd.DataFrame(
             {
                 "is_label_issue": self.is_issue,

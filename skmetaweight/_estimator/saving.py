@@ -178,7 +178,7 @@ def _take_net(estimator: Any, parts: dict[str, Any]) -> None:
 
 def _check_network(net: ReweightedNet, n_classes: int) -> None:
     """Raise a ValueError if the parts of the default network do not fit together."""
-    row = torch.zeros(1, vars(net)["module__n_features"], device=net.device)
+    row = net.parameter.new_zeros(1, vars(net)["module__n_features"])
     with torch.no_grad():
         shape = tuple(net.outputs(row).shape)
     if shape != (1, n_classes):

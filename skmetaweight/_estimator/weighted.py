@@ -13,7 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmetaweight._data.containers import refuse_other_kind, stack_rows
-from skmetaweight._data.validation import check_sample_weight, check_y
+from skmetaweight._data.validation import check_sample_weight, check_y, encode
 from skmetaweight._estimator.classifier import MetaWeightClassifier
 from skmetaweight._estimator.html import DocLinkMixin
 from skmetaweight._estimator.usable_weights import check_estimator, usable_weights
@@ -86,8 +86,9 @@ class MetaWeightedEstimator(  # pyright: ignore[reportIncompatibleMethodOverride
         counts = check_sample_weight(sample_weight, X)
         (X,) = indexable(X)
         if X_meta is not None:
-            X, y = stack_rows(X, X_meta), np.append(y, check_y(y_meta, "y_meta"))
-            weights = np.append(weights, np.ones(len(y) - len(weights)))
+            known, labels = weigher.classes_, check_y(y_meta, "y_meta")
+            X, y = stack_rows(X, X_meta), np.append(y, known[encode(labels, known, "y_meta")])
+            weights = np.append(weights, np.ones(len(labels)))
         kept = np.flatnonzero(weights)
         if counts is not None:
             weights[: len(counts)] *= counts / counts.mean()

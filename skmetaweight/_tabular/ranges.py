@@ -105,8 +105,9 @@ class Ranges(NamedTuple):
         spread of the others stay, and with them what is absurd.
         """
         low, high = _usual_extremes(X, self)
-        lower = np.fmin(self.lower, low - self.spread)
-        upper = np.fmax(self.upper, high + self.spread)
+        with np.errstate(over="ignore"):
+            lower = np.fmin(self.lower, np.nan_to_num(low - self.spread, nan=np.nan))
+            upper = np.fmax(self.upper, np.nan_to_num(high + self.spread, nan=np.nan))
         known = Ranges(self.middle, self.spread, lower, upper)
         renewed = self._has_changed(X)
         if not (self.is_constant | renewed).any():
@@ -145,7 +146,8 @@ def fit_ranges(X: Any) -> Ranges:
     spread = np.where(low == high, 0, spread)
     ranges = Ranges(middle, spread, middle, middle)
     low, high = _usual_extremes(X, ranges)
-    return Ranges(middle, spread, np.nan_to_num(low - spread), np.nan_to_num(high + spread))
+    with np.errstate(over="ignore"):
+        return Ranges(middle, spread, np.nan_to_num(low - spread), np.nan_to_num(high + spread))
 
 
 def looked_at(X: Any) -> Any:
@@ -201,6 +203,7 @@ def _of_dense(X: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.f
     n_equal = (distances == 0).sum(axis=1)
     place = n_equal + _place_of_spread(n_numbers - n_equal)
     spread = distances[each, np.minimum(place, columns.shape[1] - 1)]
+    spread = np.minimum(spread, np.finfo(np.float64).max)  # between huge numbers of both signs
     return middle, np.where(n_equal < n_numbers, spread, 0.0)
 
 

@@ -83,8 +83,8 @@ class Table:
 
     def with_means(self, means: NDArray[Any]) -> Table:
         """Return a table that puts these means in place of missing numbers."""
-        observed = np.arange(len(means))
-        return replace(self, observed=observed, imputer=SimpleImputer().fit(means[None]))
+        imputer = _of_arrays(SimpleImputer()).fit(means[None])
+        return replace(self, observed=np.arange(len(means)), imputer=imputer)
 
     def widened(self, X: Any) -> Table:
         """Return a table whose ranges hold these training rows too."""
@@ -160,7 +160,7 @@ def fit_table(
         if quantiles:
             scaler = _quantile_transformer(len(numbers)).fit(numbers)
             numbers = scaler.transform(numbers)
-        imputer = SimpleImputer(add_indicator=True).fit(numbers)
+        imputer = _of_arrays(SimpleImputer(add_indicator=True)).fit(numbers)
     encoder = _fit_encoder(X_train) if categorical else None
     table = replace(table, observed=observed, imputer=imputer, scaler=scaler)
     return replace(table, encoder=encoder, n_rows=X_train.shape[0])
@@ -177,8 +177,11 @@ def _why_not_sparse(*, quantiles: bool) -> str:
 
 def _quantile_transformer(n_rows: int) -> Any:
     every_row: Any = None  # a subsample would need a random state
-    return QuantileTransformer(
-        n_quantiles=min(1000, n_rows), output_distribution="normal", subsample=every_row
+    n_quantiles = min(1000, n_rows)
+    return _of_arrays(
+        QuantileTransformer(
+            n_quantiles=n_quantiles, output_distribution="normal", subsample=every_row
+        )
     )
 
 
@@ -191,12 +194,17 @@ def _fit_encoder(X_train: Mixed) -> Any:
         dtype=dtype,
     )
     try:
-        return encoder.fit(X_train.categories)
+        return _of_arrays(encoder).fit(X_train.categories)
     except TypeError as error:
         raise ValueError(
             f"A column of X mixes categories of several types: {error}. Make them one, e.g. with "
             "X[column].astype(str)."
         ) from error
+
+
+def _of_arrays(transformer: Any) -> Any:
+    """Let a transformer return arrays, also where the user wants frames of his own."""
+    return transformer.set_output(transform="default")
 
 
 def has_missing(X: Any) -> bool:

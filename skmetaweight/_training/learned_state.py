@@ -127,6 +127,8 @@ def restored_net(
         arguments = {**arguments, "reweighter": idle, "optimizer": NoOptimizer}
     net = ReweightedNet(**arguments, device=device)
     net.initialize()
+    if isinstance(net.module, type):
+        _take_dtype(net.module_, parts["module"])
     check_same_parameters(net.module_, parts["module"])
     net.module_.load_state_dict(parts["module"])
     net.module_.eval()
@@ -171,6 +173,13 @@ def _restore_trusted_rows(net: ReweightedNet, trusted: dict[str, Any] | None) ->
     )
     net.reweighter_.objective_ = net.objective_
     net.reweighter_.alignments_ = Alignments()
+
+
+def _take_dtype(module: nn.Module, learned: dict[str, Tensor]) -> None:
+    """Give a module that was built now the floating dtype that torch had by default then."""
+    dtypes = {value.dtype for value in learned.values() if value.is_floating_point()}
+    if len(dtypes) == 1:
+        module.to(dtypes.pop())
 
 
 def check_same_parameters(module: nn.Module, learned: dict[str, Tensor]) -> None:

@@ -1,5 +1,6 @@
 """What X may come in: the result is that of plain arrays, or one sentence says why not."""
 
+import warnings
 from collections import UserDict
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import polars as pl
 import pytest
 import scipy.sparse as sp
 import torch
+from sklearn import config_context
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -290,7 +292,11 @@ def test_partly_frozen_modules_keep_what_is_frozen() -> None:
     assert not torch.equal(trained[2].weight, module[2].weight)
 
 
-@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def autocast() -> Any:
+    return torch.autocast("cpu", dtype=torch.bfloat16)
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode, autocast])
 @pytest.mark.parametrize("module", [None, Linear, "instance"])
 def test_what_the_caller_switched_off(context: Any, module: Any) -> None:
     is_instance = module == "instance"
@@ -301,9 +307,65 @@ def test_what_the_caller_switched_off(context: Any, module: Any) -> None:
             own.load_state_dict(LINEAR.state_dict())
         clf = fit(TABLE, own)
         inside = clf.predict_proba(TABLE)
+    if context is autocast:  # in which predictions are what the caller wants of them
+        inside = clf.predict_proba(TABLE)
     np.testing.assert_array_equal(inside, expected)
     clf.partial_fit(TABLE, DATA.y, meta_mask=DATA.mask)
     assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("method", ["mw-net", "fmw-net", "l2rw"])
+def test_autocast_is_asked_for_by_mixed_precision(method: str) -> None:
+    rows = (DATA.X, DATA.y)
+    with autocast():
+        clf = quick(method=method).fit(*rows, meta_mask=DATA.mask)
+        weights = clf.compute_sample_weight(*rows)
+        reduced = quick(method=method, mixed_precision="bfloat16")
+        reduced.fit(*rows, meta_mask=DATA.mask)
+    expected = quick(method=method).fit(*rows, meta_mask=DATA.mask)
+    np.testing.assert_array_equal(clf.sample_weights_, expected.sample_weights_)
+    np.testing.assert_array_equal(weights, expected.compute_sample_weight(*rows))
+    assert (reduced.predict_proba(DATA.X) != expected.predict_proba(DATA.X)).any()
+
+
+NAMES: dict[str, Any] = {
+    "numbers": range(4),
+    "pairs": pd.MultiIndex.from_product([["a", "b"], [0, 1]]),
+    "times": pd.date_range("2026-01-01", periods=4),
+}
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_columns_whose_names_are_no_text_keep_their_places(kind: str) -> None:
+    frame = pd.DataFrame(DATA.X, columns=NAMES[kind])
+    clf = quick().fit(frame, DATA.y, meta_mask=DATA.mask)
+    plain = clf.predict_proba(DATA.X)
+    np.testing.assert_array_equal(clf.predict_proba(frame), plain)
+    moved = frame.iloc[:, [0, 3, 2, 1]]
+    with pytest.raises(ValueError, match=r"should match those of fit.*column 1 of X is"):
+        clf.predict(moved)
+    with pytest.raises(ValueError, match=r"X_meta must go through the same.*column 1 of X is"):
+        quick().fit(frame, DATA.y, X_meta=moved, y_meta=DATA.y)
+    clf.fit(moved, DATA.y, meta_mask=DATA.mask)
+    assert clf.predict_proba(moved).shape == plain.shape
+
+
+@pytest.mark.parametrize("wanted", ["pandas", "polars"])
+@pytest.mark.parametrize("scaling", ["standardize", "quantile"])
+def test_transformers_of_ours_return_arrays(wanted: str, scaling: str) -> None:
+    frame = pd.DataFrame(DATA.X, columns=list("abcd")).assign(k=np.where(DATA.y, "u", "v"))
+    frame.iloc[3:9, 1] = np.nan
+    expected = quick(numeric_scaling=scaling).fit(frame, DATA.y, meta_mask=DATA.mask)
+    plain = quick(numeric_scaling=scaling).fit(DATA.X, DATA.y, meta_mask=DATA.mask)
+    lacking = np.where(np.arange(4) == 2, np.nan, DATA.X)
+    by_plain = plain.predict_proba(lacking)
+    plain = quick(numeric_scaling=scaling).fit(DATA.X, DATA.y, meta_mask=DATA.mask)
+    with config_context(transform_output=wanted), warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        clf = quick(numeric_scaling=scaling).fit(frame, DATA.y, meta_mask=DATA.mask)
+        found = clf.predict_proba(frame)
+        np.testing.assert_array_equal(plain.predict_proba(lacking), by_plain)
+    np.testing.assert_array_equal(found, expected.predict_proba(frame))
 
 
 class Exhausted(Linear):

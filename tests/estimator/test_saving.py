@@ -229,7 +229,12 @@ def test_an_index_of_times_or_of_objects(data: Data, tmp_path: Path) -> None:
         clf.label_quality(), other.label_quality(), check_freq=False, check_index_type=False
     )
     assert_same_rows(other, again(other, tmp_path))
-    frame.index = pd.MultiIndex.from_product([[object()], frame.index])
+    frame.index = pd.MultiIndex.from_product([["a"], frame.index], names=[None, "t"])
+    clf = quick().fit(frame, data.y, meta_mask=data.mask)
+    index, come_back = (c.label_quality().index for c in (clf, again(clf, tmp_path)))
+    assert come_back.equals(index)
+    assert come_back.names == index.names
+    frame.index = pd.MultiIndex.from_product([[object()], data.y, data.X[:1, 0]])[: len(frame)]
     clf = quick().fit(frame, data.y, meta_mask=data.mask)
     with pytest.raises(TypeError, match=r"index of the rows is a object.*rows=False"):
         clf.save(tmp_path / "other.smw")
@@ -453,6 +458,24 @@ def test_a_file_is_of_the_module_that_was_trained(name: str, data: Data, tmp_pat
     assert_same(clf, other, data.X, data.y)
     assert other.module is trained
     again(other, tmp_path, trained)
+
+
+@pytest.mark.parametrize("module", [None, Linear])
+@pytest.mark.parametrize("dtypes", [("float32", "float64"), ("float64", "float32")])
+def test_torch_may_have_another_default_dtype(
+    dtypes: tuple[str, str], module: Any, data: Data, tmp_path: Path
+) -> None:
+    then, now = (getattr(torch, name) for name in dtypes)
+    try:
+        torch.set_default_dtype(then)
+        clf = fitted(data, module=module)
+        clf.save(tmp_path / "clf.smw")
+        expected = clf.predict_proba(data.X)
+        torch.set_default_dtype(now)
+        other = load(tmp_path / "clf.smw", module)
+        np.testing.assert_array_equal(other.predict_proba(data.X), expected)
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def test_another_module_is_refused_by_name(data: Data, tmp_path: Path) -> None:

@@ -273,3 +273,21 @@ def test_trusted_rows_may_have_other_categories(data: Data) -> None:
     clf.fit(frame(data.X, ["u", "v"]), data.y, X_meta=X_meta, y_meta=data.y_meta)
     assert list(stack_rows(frame(data.X, ["u", "v"]), X_meta)["g"].cat.categories) == list("uvw")
     assert clf.predict(X_meta).shape == data.y_meta.shape
+
+
+KINDS = {
+    bool: int,
+    np.int8: np.int64,
+    float: int,
+    str: object,
+    "datetime64[s]": "datetime64[ns]",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_labels_are_those_of_y_whatever_y_meta_is(kind: Any, data: Data) -> None:
+    y, y_meta = ((labels == 1).astype(int).astype(kind) for labels in (data.y, data.y_meta))
+    clf = MetaWeightedEstimator(LogisticRegression(), quick())
+    clf.fit(data.X, y, X_meta=data.X_meta, y_meta=y_meta.astype(KINDS[kind]))
+    assert clf.classes_.dtype == clf.weigher_.classes_.dtype == clf.predict(data.X).dtype
+    assert set(clf.predict(data.X)) <= set(y)

@@ -34,6 +34,17 @@ def test_the_default_network_keeps_all_digits(kind: str, scaling: str) -> None:
     assert data.accuracy(clf, UNITS[kind](data.X_TEST)) > 0.97
 
 
+@pytest.mark.parametrize("size", [1e300, 5e307, 1e308, np.finfo(np.float64).max])
+@pytest.mark.parametrize("low", [-1.0, 0.0])
+def test_numbers_as_large_as_there_are(size: float, low: float) -> None:
+    signs = [np.where(rows > 0, 1.0, low) for rows in (data.X, data.X_TEST)]
+    expected = data.accuracy(data.fit(signs[0]), signs[1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clf = data.fit(signs[0] * size)
+    assert abs(data.accuracy(clf, signs[1] * size) - expected) < 0.03
+
+
 @pytest.mark.parametrize("kind", ["timestamps", "tiny", "huger"])
 def test_missing_numbers_in_such_columns(kind: str) -> None:
     rows, new = UNITS[kind](data.X), UNITS[kind](data.X_TEST)
