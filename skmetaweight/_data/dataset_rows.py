@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, IterableDataset, Subset, default_collate
+from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset, default_collate
 
 from skmetaweight._data.cells import refuse_complex
 
@@ -52,8 +52,15 @@ class DatasetRows:
         return dict(X) if isinstance(X, Mapping) else X
 
     def labels(self) -> list[Any]:
-        """Read the labels, which takes a pass over all items."""
-        return [_label_of(self.dataset[i]) for i in range(len(self))]
+        """Return the labels: those that the Dataset offers, else by a pass over all items."""
+        n_rows = len(self)
+        offered = _offered_labels(self.dataset)
+        if len(offered) == n_rows and all(
+            np.array_equal(_label_of(self.dataset[i]), offered[i])
+            for i in {0, n_rows // 2, n_rows - 1}
+        ):
+            return offered
+        return [_label_of(self.dataset[i]) for i in range(n_rows)]
 
     def _items(self, index: list[int]) -> Iterable[Any]:
         if hasattr(self.dataset, "__getitems__"):  # torch's protocol for reading many at once
@@ -136,6 +143,21 @@ def _X_of(item: Any) -> Any:
 def _native_if_array(values: Any) -> Any:
     is_array = isinstance(values, np.ndarray) and values.dtype.kind in "biuf"
     return native(values) if is_array else values
+
+
+def _offered_labels(dataset: Any) -> list[Any]:
+    """Return what a Dataset says of its labels before an item is read, as torchvision's do."""
+    if isinstance(dataset, Subset):
+        offered = _offered_labels(dataset.dataset)
+        return [offered[i] for i in dataset.indices] if offered else []
+    if isinstance(dataset, TensorDataset):
+        return dataset.tensors[1].tolist() if len(dataset.tensors) == 2 else []
+    targets = getattr(dataset, "targets", None)
+    if getattr(dataset, "target_transform", None) is not None:
+        return []
+    if isinstance(targets, Tensor | np.ndarray):
+        return targets.tolist()
+    return targets if isinstance(targets, list) else []
 
 
 def _label_of(item: Any) -> Any:

@@ -16,6 +16,7 @@ from torch import nn
 from torch.utils.data import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset
 
 from skmetaweight import MetaWeightClassifier
+from skmetaweight._data.dataset_rows import DatasetRows
 from tests.conftest import Data, Linear, quick
 
 NAMES = np.array(["ant", "bee", "cow"])
@@ -102,6 +103,48 @@ def test_fit_is_that_of_the_array(make: Callable[[Data], Any], data: Data) -> No
     assert by_dataset.net_.batching_ == "tensors"
     assert_same(results(by_dataset, X, data.y), results(by_array, data.X, data.y))
     np.testing.assert_array_equal(by_dataset.predict_proba(data.X), by_array.predict_proba(X))
+
+
+class Offers(Items):
+    """Says what the labels of its items are, as torchvision's do."""
+
+    def __init__(self, values: Any, targets: Any, target_transform: Any = None) -> None:
+        super().__init__(values)
+        self.targets = targets
+        self.target_transform = target_transform
+
+
+OFFERS: dict[str, Callable[[Data], Any]] = {
+    "a list": lambda data: Offers(zip(data.X, data.y, strict=True), data.y.tolist()),
+    "an array": lambda data: Offers(zip(data.X, data.y, strict=True), data.y),
+    "a tensor": lambda data: Offers(zip(data.X, data.y, strict=True), torch.as_tensor(data.y)),
+    "names": lambda data: Offers(
+        zip(data.X, NAMES[data.y].tolist(), strict=True), NAMES[data.y].tolist()
+    ),
+}
+
+
+@pytest.mark.parametrize("make", OFFERS.values(), ids=OFFERS)
+@pytest.mark.parametrize("part", [False, True])
+def test_labels_that_a_dataset_offers_need_no_item(
+    make: Callable[[Data], Any], part: bool, data: Data
+) -> None:
+    items = make(data)
+    places = list(range(95, -1, -1)) if part else list(range(96))
+    rows = DatasetRows(Subset(items, places) if part else items)
+    labels = rows.labels()
+    assert (items.reads > 0).sum() == 3
+    assert labels == [items.values[i][1] for i in places]
+
+
+@pytest.mark.parametrize(
+    "targets", [[0, 1], "aei", 3, None, [5] * 96, [[0]] * 96], ids=lambda targets: str(targets)[:9]
+)
+def test_what_is_offered_must_be_what_the_items_hold(targets: Any, data: Data) -> None:
+    rows = DatasetRows(Offers(zip(data.X, data.y, strict=True), targets))
+    assert rows.labels() == data.y.tolist()
+    others = Offers(zip(data.X, 2 - data.y, strict=True), data.y.tolist(), lambda y: 2 - y)
+    assert DatasetRows(others).labels() == (2 - data.y).tolist()
 
 
 def test_every_method_and_source_of_trusted_rows(method: str, data: Data) -> None:
