@@ -54,14 +54,25 @@ sphinx_gallery_conf = {
     "write_computation_times": False,
 }
 
+LEAVES = (
+    "index",
+    "getting_started",
+    "which_method",
+    "answers",
+    "papers",
+    "comparison",
+    "changelog",
+)  # the pages of the first level that have none below them
 html_theme = "pydata_sphinx_theme"
 html_title = "skmetaweight"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_context = {"default_mode": "auto"}  # the theme complains of none
-html_sidebars = {"index": []}
+html_sidebars = {page: [] for page in LEAVES}
 html_theme_options = {
     "show_toc_level": 2,
     "navigation_with_keys": False,
-    "header_links_before_dropdown": 5,
+    "header_links_before_dropdown": 6,
+    "navbar_persistent": ["search-button"],
+    "secondary_sidebar_items": ["page-toc"],
 }
