@@ -23,7 +23,7 @@ def test_answers_run():
     names = {}
     exec(compile(fast, "answers.rst", "exec"), names)
     plt.close("all")
-    assert names["checked"].sum() == 200
+    assert names["checked"].sum() == 150
     assert names["clf"].score(names["X_test"], names["y_test"]) > 0.7
 
 
