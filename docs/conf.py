@@ -47,6 +47,7 @@ numpydoc_attributes_as_param_list = True
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
+    "within_subsection_order": "gallery.place",
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_memory": False,
