@@ -2,7 +2,10 @@
 
 import re
 
+import numpy as np
 import pytest
+import torch
+from sklearn.datasets import load_iris
 
 from skmetaweight import MetaWeightClassifier
 from tests.test_readme import ROOT, rst_code
@@ -12,6 +15,7 @@ def page(name):
     return (ROOT / "docs" / name).read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_answers_run():
     """All blocks in a row, with few epochs."""
     pytest.importorskip("pandas")
@@ -25,6 +29,20 @@ def test_answers_run():
     plt.close("all")
     assert names["checked"].sum() == 150
     assert names["clf"].score(names["X_test"], names["y_test"]) > 0.7
+
+
+def test_comparison_on_the_readers_data_runs():
+    X, y = load_iris(return_X_y=True)
+    names = {"X": X, "y": y, "meta_mask": np.arange(len(y)) % 5 == 0}
+    code = "\n".join(rst_code("which_method.rst"))
+    fast = code.replace("MetaWeightClassifier(", "MetaWeightClassifier(max_epochs=2, ")
+    exec(compile(fast, "which_method.rst", "exec"), names)
+    assert names["search"].best_score_ > 0.5
+
+
+def test_published_settings_are_built():
+    code = "\n".join(rst_code("papers.rst"))
+    exec(compile(code, "papers.rst", "exec"), {"MyNetwork": torch.nn.Linear})
 
 
 RECORDS = "".join(
