@@ -106,11 +106,11 @@ print_table()
 # %%
 # The function of the loss alone rises for rare classes and falls for wrong labels. By itself it
 # gains nothing over ``uniform``, which trains on the checked rows as well: in the end the network
-# fits the rare rows too, all losses are near zero and the weights nearly equal, as the warning
-# says. The remembered alignments of ``mw-net`` still raise the rare classes, which gains nothing
-# here either: without ``class_weight`` all methods are within a point of one another. ``fmw-net``
-# learns the opposite: its weight of the smallest class falls. With ``class_weight="balanced"``
-# there is a gain, beside which the learned weights have less left to do.
+# fits the rare rows too, all losses are near zero and the weights nearly equal. The remembered
+# alignments of ``mw-net`` still raise the rare classes, which gains little here either: without
+# ``class_weight`` all methods are within about a point of one another. ``fmw-net`` learns the
+# opposite: its weight of the smallest class falls. With ``class_weight="balanced"`` there is a
+# gain, beside which the learned weights have less left to do.
 
 NAMES = {
     "uniform": "uniform",

@@ -1,0 +1,69 @@
+"""The pages that teach keep their word: code runs, numbers are those of the benchmarks."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_iris
+
+from skmetaweight import MetaWeightClassifier
+from tests.test_readme import ROOT, rst_code
+
+
+def page(name):
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_answers_run():
+    """All blocks in a row, with few epochs."""
+    pytest.importorskip("pandas")
+    pytest.importorskip("matplotlib").use("Agg")
+    import matplotlib.pyplot as plt
+
+    code = "\n".join(rst_code("answers.rst"))
+    fast = code.replace("MetaWeightClassifier(", "MetaWeightClassifier(max_epochs=3, ")
+    names = {}
+    exec(compile(fast, "answers.rst", "exec"), names)
+    plt.close("all")
+    assert names["checked"].sum() == 150
+    assert names["clf"].score(names["X_test"], names["y_test"]) > 0.7
+
+
+def test_comparison_on_the_readers_data_runs():
+    X, y = load_iris(return_X_y=True)
+    names = {"X": X, "y": y, "meta_mask": np.arange(len(y)) % 5 == 0}
+    code = "\n".join(rst_code("which_method.rst"))
+    fast = code.replace("MetaWeightClassifier(", "MetaWeightClassifier(max_epochs=2, ")
+    exec(compile(fast, "which_method.rst", "exec"), names)
+    assert names["search"].best_score_ > 0.5
+
+
+def test_published_settings_are_built():
+    code = "\n".join(rst_code("papers.rst"))
+    exec(compile(code, "papers.rst", "exec"), {"MyNetwork": torch.nn.Linear})
+
+
+RECORDS = "".join(
+    path.read_text(encoding="utf-8") for path in sorted((ROOT / "benchmarks").rglob("*.md"))
+)
+DIFFERENCES = {  # of numbers on the page itself, and versions
+    "which_method.rst": {"3.7", "5.6", "8.6"},
+    "comparison.rst": {"2.9", "1.4"},
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENCES)
+def test_numbers_are_those_of_the_benchmarks(name):
+    numbers = set(re.findall(r"(?<![\d.])\d+\.\d+(?![\d.])", page(name)))
+    recorded = set(re.findall(r"\d+\.\d+", RECORDS))
+    assert numbers - recorded <= DIFFERENCES[name]
+    assert len(numbers) > 10
+
+
+def test_each_parameter_is_in_one_group():
+    table = page("api.rst").split("by what they decide")[1].split("Reweighting methods")[0]
+    named = re.findall(r"``(\w+?)``", table)
+    own = set(MetaWeightClassifier._parameter_constraints)
+    assert sorted(name for name in named if not name.endswith("__")) == sorted(own)
