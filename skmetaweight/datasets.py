@@ -12,7 +12,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import _safe_indexing, check_random_state, indexable
+from sklearn.utils import _safe_indexing, check_array, check_random_state, indexable
+from sklearn.utils.validation import FLOAT_DTYPES
+
+from skmetaweight._arrays import read_array, read_numbers
+from skmetaweight._messages import explained
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -20,6 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["corrupt_labels", "make_long_tailed"]
 
 Noise = Literal["uniform", "pair", "flip-one", "flip-two", "class-conditional", "feature-dependent"]
+LARGEST_FEATURE = 1e150
+"""Beyond it, the squares of a column have no finite sum."""
+
 _FLIPS = {"flip-one": 1, "flip-two": 2}
 _ARGUMENT_USERS = {"X": "feature-dependent", "transition_matrix": "class-conditional"}
 
@@ -113,7 +120,7 @@ def corrupt_labels(
     """
     _check_noise(noise, noise_rate, X=X, transition_matrix=transition_matrix)
     labels, classes, codes = _encode(y)
-    rng = check_random_state(random_state)
+    rng = _generator(random_state)
 
     if noise == "feature-dependent":
         noisy_codes = _flip_ambiguous(X, codes, noise_rate, rng)
@@ -190,9 +197,11 @@ def make_long_tailed(
     """
     if not (isinstance(imbalance_ratio, Real) and 1 <= imbalance_ratio < np.inf):
         raise ValueError(f"imbalance_ratio must be a finite number >= 1, got {imbalance_ratio!r}.")
+    if X is None:
+        raise ValueError("X must be rows, got None.")
     _, classes, codes = _encode(y)
     X, y = indexable(X, y)
-    rng = check_random_state(random_state)
+    rng = _generator(random_state)
 
     available = np.bincount(codes)
     by_size = np.argsort(-available, kind="stable")
@@ -221,12 +230,16 @@ def _check_noise(noise: str, noise_rate: float, **arguments: Any) -> None:
             raise ValueError(f"noise={noise!r} does not use {name}, which is for {user!r} only.")
 
 
+def _generator(random_state: Any) -> np.random.RandomState:
+    cure = "Pass an int from 0 to 2**32 - 1, a RandomState or None."
+    with explained("random_state", random_state, "gives no random numbers", cure):
+        return check_random_state(random_state)
+
+
 def _encode(y: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.intp]]:
-    labels = np.asarray(y)
+    labels = read_array(y, "y")
     if labels.ndim != 1:
         raise ValueError(f"y must be one-dimensional, got shape {labels.shape}.")
-    if labels.dtype.kind == "U" and not all(isinstance(label, str) for label in y):
-        raise ValueError("y must hold labels of one kind, got text and others: make all text.")
     try:
         classes, codes = np.unique(labels, return_inverse=True)
     except TypeError as error:
@@ -241,7 +254,7 @@ def _encode(y: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.intp]]:
 
 
 def _check_transitions(transition_matrix: Any, n_classes: int) -> NDArray[np.float64]:
-    transitions = np.asarray(transition_matrix, dtype=np.float64)
+    transitions = read_numbers(transition_matrix, "transition_matrix")
     shape = transitions.shape
     if shape != (n_classes, n_classes):
         raise ValueError(f"transition_matrix must be {n_classes} x {n_classes}, got shape {shape}.")
@@ -294,10 +307,25 @@ def _flip_ambiguous(
     return np.where(flipped, probabilities.argmax(axis=1), codes)
 
 
+def _check_features(X: Any) -> Any:
+    """Return rows as numbers that can be standardised."""
+    checks: Any = {"accept_sparse": "csr", "dtype": FLOAT_DTYPES, "ensure_all_finite": "allow-nan"}
+    with explained("X", X, "is no table of numbers", "Pass numbers, NaN where one is missing."):
+        X = check_array(X, **checks)
+    largest = np.nanmax(np.abs(X.data if issparse(X) else X), initial=0)
+    if largest > LARGEST_FEATURE:
+        raise ValueError(
+            f"X has numbers as large as {largest:g}, whose squares are infinite: divide them "
+            "by the largest."
+        )
+    return X
+
+
 def _out_of_fold_probabilities(
     X: Any, codes: NDArray[np.intp], rng: np.random.RandomState
 ) -> NDArray[np.float64]:
-    X, _ = indexable(X, codes)
+    X = _check_features(X)
+    indexable(X, codes)
     sizes = np.bincount(codes)
     if sizes.min() < 2:
         raise ValueError(

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import BaseCrossValidator, StratifiedKFold
-from sklearn.utils.validation import indexable
+from sklearn.utils import check_random_state, indexable
 
 from skmetaweight._data.meta_set import split_by_mask
 from skmetaweight._data.validation import check_y
@@ -118,11 +118,27 @@ class TrustedKFold(BaseCrossValidator):
                 f"{listed(sizes)} of the classes {listed(labels)}: check more labels, or "
                 "lower n_splits."
             )
-        folds = StratifiedKFold(self.n_splits, shuffle=self.shuffle, random_state=self.random_state)
-        everything = np.arange(len(y))
-        for _, fold in folds.split(np.zeros(len(trusted)), y[trusted]):
-            test = trusted[fold]
+        everything, folds = np.arange(len(y)), self._folds_of(y[trusted])
+        for fold in range(self.n_splits):
+            test = trusted[folds == fold]
             yield np.setdiff1d(everything, test), test
+
+    def _folds_of(self, y: NDArray[Any]) -> NDArray[np.intp]:
+        """Deal rows out as StratifiedKFold does, which warns of classes with fewer rows."""
+        settings = {"shuffle": self.shuffle, "random_state": self.random_state}
+        StratifiedKFold(self.n_splits, **settings)  # raises if they do not go together
+        rng = check_random_state(self.random_state)
+        _, first, codes = np.unique(y, return_index=True, return_inverse=True)
+        dealt = np.arange(len(y)) % self.n_splits
+        folds, start = np.empty_like(dealt), 0
+        for label in np.argsort(first):  # each class goes on where the one before ended
+            members = np.flatnonzero(codes == label)
+            share = np.sort(dealt[start : start + len(members)])
+            if self.shuffle:
+                rng.shuffle(share)
+            folds[members] = share
+            start += len(members)
+        return folds
 
     def get_n_splits(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, X: Any = None, y: Any = None, groups: Any = None, *, meta_mask: Any = None

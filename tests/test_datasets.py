@@ -410,7 +410,42 @@ def test_rates_are_numbers(noise_rate):
         corrupt_labels([0, 1, 0, 1], noise_rate=noise_rate)
 
 
-@pytest.mark.parametrize("y", [[1, "a"], ["a", 2.5, "b"], ["a", True]])
-def test_labels_are_of_one_kind(y):
-    with pytest.raises(ValueError, match="labels of one kind"):
-        corrupt_labels(y)
+@pytest.mark.parametrize("random_state", [-1, 2**32, "x", 1.5, [0.5]])
+def test_what_makes_no_random_numbers(random_state: Any) -> None:
+    for call in (corrupt_labels, lambda y, **options: make_long_tailed(y, y, **options)):
+        with pytest.raises((ValueError, TypeError), match=r"^random_state=.* gives no random numb"):
+            call(Y, random_state=random_state)
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        [["a"]] * 6,
+        np.full((6, 1), np.inf),
+        np.eye(6) * 1j,
+        np.arange(6),
+        "abc",
+        [[1], [1, 2], [3], [4], [5], [6]],
+        pd.DataFrame({"a": range(6), "b": pd.Timestamp(0)}),
+        pd.DataFrame({"a": range(6), "b": "text"}),
+    ],
+    ids=lambda X: f"{type(X).__name__} of {np.shape(X) if isinstance(X, np.ndarray) else len(X)}",
+)
+def test_what_is_no_table_of_numbers(X: Any) -> None:
+    message = r"^X=.{1,60} is no table of numbers: .*\. Pass numbers, NaN where one is missing\.$"
+    with pytest.raises((ValueError, TypeError), match=message):
+        corrupt_labels(Y, noise="feature-dependent", X=X)
+
+
+@pytest.mark.parametrize("wrap", [np.asarray, pd.DataFrame, sp.csr_array, sp.csc_array])
+def test_numbers_whose_squares_are_infinite(wrap: Any) -> None:
+    X = np.random.default_rng(0).normal(size=(6, 2))
+    for largest in (1e300, -1e200):
+        with pytest.raises(ValueError, match=r"^X has numbers as large as 1e\+[23]00, whose"):
+            corrupt_labels(Y, noise="feature-dependent", X=wrap(np.where(X.max() == X, largest, X)))
+    corrupt_labels(Y, noise="feature-dependent", X=wrap(X * 1e140))
+
+
+def test_no_rows_of_a_long_tail() -> None:
+    with pytest.raises(ValueError, match=r"^X must be rows, got None\.$"):
+        make_long_tailed(None, Y)

@@ -1,9 +1,11 @@
 """Folds of trusted rows."""
 
+import warnings
 from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.model_selection import StratifiedKFold
 
 from skmetaweight.model_selection import TrustedKFold
 from tests.conftest import Data
@@ -84,3 +86,34 @@ def test_labels_to_stratify_by_are_labels(make: Any, message: str, data: Data) -
     y = np.array(make(data.y), dtype=object) if message == "several kinds" else make(data.y)
     with pytest.raises(ValueError, match=message):
         list(TrustedKFold(2).split(data.X, y, meta_mask=data.mask))
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("n_splits", [2, 3, 5])
+def test_classes_with_fewer_rows_than_folds_are_dealt_out_silently(
+    shuffle: bool, n_splits: int
+) -> None:
+    rng, random_state = np.random.default_rng(0), 0 if shuffle else None
+    for n_classes in (1, 3, 26):
+        y = rng.permutation(np.r_[np.full(n_splits, n_classes), np.arange(n_classes)])
+        mask = np.r_[np.ones(len(y), dtype=bool), False]
+        cv = TrustedKFold(n_splits, shuffle=shuffle, random_state=random_state)
+        folds = [test for _, test in cv.split(mask, np.append(y, 0), mask)]
+        alike = StratifiedKFold(n_splits, shuffle=shuffle, random_state=random_state)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            expected = [test for _, test in alike.split(y, y)]
+        np.testing.assert_equal(folds, expected)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"random_state": 0}, "random_state has no effect since shuffle is False"),
+        ({"shuffle": "yes"}, "shuffle must be True or False; got yes"),
+        ({"shuffle": True, "random_state": "x"}, "'x' cannot be used to seed"),
+    ],
+)
+def test_settings_that_do_not_go_together(settings: Any, message: str, data: Data) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        next(TrustedKFold(2, **settings).split(data.X, data.y, data.mask))

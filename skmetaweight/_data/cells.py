@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from numbers import Number
 from typing import Any
 
 import numpy as np
 
+from skmetaweight._arrays import refuse_complex_dtypes
 from skmetaweight._messages import shortened
 from skmetaweight._tabular.columns import is_frame
 from skmetaweight._tabular.disguised import CellError, types_in
 
 COMPLEX = {complex, np.complex64, np.complex128}
+ROWS = ("__getitem__", "__array__", "shape", "to_pandas")
+"""One of these has whatever holds rows; sets, generators and DataLoaders have none."""
+
 NESTED = (list, tuple, Mapping, Set, np.ndarray)
 
 
 def refuse_no_rows(X: Any, name: str) -> None:
-    """Raise a ValueError if X is None, or a single value."""
-    if X is None or isinstance(X, str | bytes | Number):
+    """Raise a ValueError if X has no rows that could be taken one by one."""
+    if isinstance(X, str | bytes) or not any(hasattr(X, each) for each in ROWS):
         raise ValueError(
             f"Input {name} must be rows, e.g. an array of shape (n_samples, n_features), got "
             f"{shortened(X)}."
@@ -57,20 +60,7 @@ def refuse_complex(values: Any, name: str) -> None:
     if isinstance(values, list | tuple):
         rows = (row if isinstance(row, list | tuple) else [row] for row in values)
         dtypes = [np.dtype(complex) for row in rows if types_in(row) & COMPLEX]
-    if any("complex" in str(dtype) for dtype in dtypes):
-        raise ValueError(
-            f"Complex data not supported: Input {name} has complex numbers. Pass real ones, "
-            "such as their real and imaginary parts."
-        )
-
-
-def refuse_masked(values: Any, name: str) -> None:
-    """Raise a ValueError if an array has masked values, which others would read as they are."""
-    if np.ma.isMaskedArray(values) and np.ma.getmaskarray(values).any():
-        raise ValueError(
-            f"Input {name} has masked values: fill them, e.g. with {name}.filled(...), or drop "
-            "their rows."
-        )
+    refuse_complex_dtypes(dtypes, name)
 
 
 def refuse_ragged(X: Any, name: str = "X") -> None:

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from scipy.sparse import issparse, vstack
 from sklearn.utils import check_array
 from sklearn.utils.validation import _num_samples
 from torch import Tensor
 
-from skmetaweight._data.cells import refuse_complex, refuse_masked, refuse_no_rows, refuse_ragged
+from skmetaweight._arrays import open_tensor, refuse_masked
+from skmetaweight._data.cells import refuse_complex, refuse_no_rows, refuse_ragged
 from skmetaweight._data.dataset_rows import open_dataset
 from skmetaweight._messages import listed
 from skmetaweight._tabular.columns import is_frame
@@ -44,6 +44,8 @@ def open_X(estimator: Any, X: Any, name: str = "X") -> Any:
 
 def _open_frame(X: Any, name: str) -> Any:
     twice = [column for column, times in Counter(X.columns).items() if times > 1]
+    if not len(X.columns):
+        raise ValueError(f"Input {name} has no columns.")
     if twice:
         raise ValueError(f"Several columns of {name} are named {listed(twice)}: rename them.")
     refuse_complex(X, name)
@@ -91,8 +93,7 @@ def _categories(column: Any) -> Any:
 
 def _open_values(values: Any, name: str) -> Any:
     if isinstance(values, Tensor):
-        values = values.detach().cpu()
-        values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+        values = open_tensor(values, name)
     if getattr(getattr(values, "dtype", None), "names", None):
         raise ValueError(
             f"Input {name} is a structured array with the fields {values.dtype.names}: pass it as "

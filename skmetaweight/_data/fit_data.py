@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils.multiclass import check_classification_targets
 
 from skmetaweight._data.containers import open_X
 from skmetaweight._data.dataset_rows import labels_of
@@ -210,7 +211,9 @@ def _check_classes(estimator: Any, y: Any, classes: Any, *, resume: bool) -> NDA
                 f"{listed(estimator.classes_)}."
             )
         return estimator.classes_
-    classes = np.unique(y) if classes is None else classes
+    if classes is None:
+        check_classification_targets(y)  # which warns if these look like numbers to be predicted
+        classes = np.unique(y)
     if len(classes) < 2:
         raise ValueError(
             f"y has only one class, {listed(classes)}: a classifier needs at least two."

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import column_or_1d
 
-from skmetaweight._data.cells import refuse_complex, refuse_masked
+from skmetaweight._arrays import read_array
 from skmetaweight._messages import shortened
 
 
@@ -19,20 +19,15 @@ def one_column(y: Any, name: str) -> NDArray[Any]:
     Raises
     ------
     ValueError
-        If they have another shape, or are complex or masked.
+        If they have another shape, or as :func:`read_array`.
     """
-    refuse_complex(y, name)
-    refuse_masked(y, name)
-    if hasattr(y, "__array__"):
-        y = np.asarray(y)  # scikit-learn would make floats of nullable and Arrow labels
-    try:
-        return column_or_1d(y, warn=True)
-    except ValueError as error:
-        if "inhomogeneous" not in str(error):
-            raise
+    labels = read_array(y, name)  # scikit-learn would make floats of nullable and Arrow labels
+    if labels.ndim != 1 and labels.shape[1:] != (1,):
         raise ValueError(
-            f"Input {name} is ragged, e.g. {shortened(next(iter(y)))}: pass one label for each row."
-        ) from error
+            f"{name} should be a 1d array of labels, got shape {labels.shape}: {shortened(y)}."
+        )
+    labels = column_or_1d(labels, warn=True)
+    return labels.astype(object) if labels.dtype.kind == "T" else labels
 
 
 def of_one_kind(y: NDArray[Any], name: str) -> NDArray[Any]:
@@ -59,7 +54,38 @@ def of_one_kind(y: NDArray[Any], name: str) -> NDArray[Any]:
             f"{name} has labels of type {kind}, e.g. {shortened(y[0])}: pass numbers, text or "
             "booleans."
         )
-    return y if kind == "text" else np.array(y.tolist())
+    if kind == "text":
+        return y
+    labels = np.array(y.tolist())
+    if labels.dtype == object:
+        raise ValueError(
+            f"{name} has numbers that no array holds as such, e.g. {shortened(max(y))}: pass "
+            "integers of 64 bits, or text, e.g. with astype(str)."
+        )
+    return labels
+
+
+def refuse_continuous(y: NDArray[Any], name: str) -> None:
+    """Raise a ValueError if labels are no classes, but bytes or numbers with a fraction."""
+    if y.dtype.kind == "S":
+        raise ValueError(f"{name} has labels of bytes, e.g. {y[0].item()!r}: decode them to text.")
+    with np.errstate(invalid="ignore"):  # of numbers beyond 64 bits
+        is_fraction = y.dtype.kind == "f" and y.astype(np.int64) != y
+    if np.any(is_fraction):
+        raise ValueError(
+            f"Unknown label type: continuous. {name} has numbers that are no classes, "
+            f"e.g. {y[is_fraction][0]!s}: make classes of them, e.g. with pandas.cut."
+        )
+
+
+def refuse_other_labels(y: NDArray[Any], classes: NDArray[Any]) -> None:
+    """Raise a ValueError if labels are of another type than classes, so that all would differ."""
+    kinds = [_kind(of[0]).replace("bool", "number") for of in (y, classes)]
+    if kinds[0] != kinds[1]:
+        raise ValueError(
+            f"y has labels such as {shortened(y[0])}, and fit had {shortened(classes[0])}: no "
+            "prediction could be right. Pass labels of the type that fit had."
+        )
 
 
 def _kind(label: Any) -> str:

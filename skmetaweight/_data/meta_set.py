@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from skmetaweight._arrays import read_array
 from skmetaweight._bilevel.objective import Batch
 from skmetaweight._data.batches import Rows
 from skmetaweight._messages import listed
@@ -23,7 +24,7 @@ def split_by_mask(meta_mask: Any, n_rows: int) -> tuple[NDArray[Any], NDArray[An
     ValueError
         If the mask is not boolean, has the wrong length, or is all true or all false.
     """
-    mask = np.asarray(meta_mask)
+    mask = read_array(meta_mask, "meta_mask")
     if mask.dtype != bool:
         raise ValueError(
             f"meta_mask must be boolean, got dtype {mask.dtype}: pass e.g. `checked == 1`."

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 from skmetaweight._tabular.disguised import is_missing, kind_of_values, types_in
 from skmetaweight._tabular.ranges import ENOUGH_FAR, extremes_of
@@ -50,11 +51,11 @@ def warn_of_absurd_numbers(estimator: Any, table: Table, *rows: Any) -> None:
         f"{value:g} in column {names[i]!r} (usual: {low[i]:g} to {high[i]:g})"
         for i, value in sorted(found.items())
     ]
+    quantile = "" if any(map(issparse, rows)) else " or pass numeric_scaling='quantile'"
     _warn(
         f"X has numbers absurdly far from those of most training rows: {_few(each)}. The network "
         "takes them as the nearest usual number. If they stand for missing values, replace them by "
-        "NaN; if the column has a long tail, take its logarithm or pass "
-        "numeric_scaling='quantile'."
+        f"NaN; if the column has a long tail, take its logarithm{quantile}."
     )
 
 

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.preprocessing import LabelEncoder
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_sample_weight,
     _num_samples,
     validate_data,
 )
 
-from skmetaweight._data.cells import refuse_complex, refuse_nested
+from skmetaweight._arrays import read_numbers
+from skmetaweight._data.cells import refuse_nested
 from skmetaweight._data.containers import (
     check_dict,
     check_same_columns,
@@ -23,7 +23,7 @@ from skmetaweight._data.containers import (
     open_X,
 )
 from skmetaweight._data.dataset_rows import DatasetRows
-from skmetaweight._data.labels import of_one_kind, one_column
+from skmetaweight._data.labels import of_one_kind, one_column, refuse_continuous
 from skmetaweight._data.unusual import (
     warn_of_absurd_numbers,
     warn_of_distinct_categories,
@@ -169,7 +169,7 @@ def check_y(y: Any, name: str = "y") -> NDArray[Any]:
     if y.dtype.kind == "O" and any(map(is_missing, y)):
         raise ValueError(f"Input {name} contains missing labels (None, NaN or NA).")
     y = of_one_kind(y, name)
-    check_classification_targets(y)
+    refuse_continuous(y, name)
     return y
 
 
@@ -209,16 +209,15 @@ def check_sample_weight(sample_weight: Any, X: Any) -> NDArray[Any] | None:
     Raises
     ------
     ValueError
-        If a weight is negative, not finite or complex, or if all are zero.
+        If a weight is negative or no finite number, or if all are zero.
     """
     if sample_weight is None:
         return None
-    refuse_complex(sample_weight, "sample_weight")
-    if not np.asarray(sample_weight).any():
-        raise ValueError("sample_weight is zero for all rows: there is nothing to learn from.")
+    given = read_numbers(sample_weight, "sample_weight")
+    if not given.any():
+        raise ValueError("sample_weight is zero for all rows: none of them would count.")
     rows = np.empty((n_rows(X), 0))
-    checks: Any = {"dtype": np.float64, "ensure_non_negative": True}
-    weight = _check_sample_weight(sample_weight, rows, **checks)
+    weight = _check_sample_weight(given, rows, dtype=np.float64, ensure_non_negative=True)
     if weight.max() > np.finfo(np.float64).max / len(weight):
         raise ValueError(
             f"sample_weight has numbers as large as {weight.max():g}, whose sum would be infinite: "

@@ -15,11 +15,11 @@ from torch import nn
 from skmetaweight._data.fit_data import FitData
 from skmetaweight._data.unusual import warn_of_lost_digits
 from skmetaweight._estimator.default_network import default_network_options, set_statistics
-from skmetaweight._messages import listed, shortened
+from skmetaweight._messages import listed, shortened, written
 from skmetaweight._tabular.modules import TabularMLP
 from skmetaweight._training.building import as_callbacks
 from skmetaweight._training.net import ReweightedNet
-from skmetaweight.reweighting import Reweighter
+from skmetaweight.reweighting import METHODS, Reweighter
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -150,9 +150,20 @@ def _net_options(estimator: Any, data: FitData, seed: int) -> dict[str, Any]:
     """Return the module and the options that the user gave by prefix, which come first."""
     module, given = estimator.module, estimator._net_params()
     _refuse_options_of_instances(estimator, given)
+    if _is_method(module):
+        raise TypeError(
+            f"module={written(module)} is a reweighting method: pass it as method=, or let module "
+            "be a Module class or instance."
+        )
     if module is None:
         return default_network_options(data, estimator._table, seed, given)
     return {"module": copy.deepcopy(module) if isinstance(module, nn.Module) else module, **given}
+
+
+def _is_method(module: Any) -> bool:
+    if isinstance(module, str):
+        return module in METHODS
+    return issubclass(module if isinstance(module, type) else type(module), Reweighter)
 
 
 def _refuse_options_of_instances(estimator: Any, given: dict[str, Any]) -> None:

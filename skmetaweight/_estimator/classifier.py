@@ -18,7 +18,15 @@ from skmetaweight._bilevel.forward import differentiating
 from skmetaweight._data.batches import Rows
 from skmetaweight._data.dataset_rows import labels_of, open_dataset
 from skmetaweight._data.fit_data import GivenData
-from skmetaweight._data.validation import check_lengths, check_X, check_y, encode, n_rows
+from skmetaweight._data.labels import refuse_other_labels
+from skmetaweight._data.validation import (
+    check_lengths,
+    check_sample_weight,
+    check_X,
+    check_y,
+    encode,
+    n_rows,
+)
 from skmetaweight._estimator.fitted_state import PortableMixin, snapshot, twin, working_copy
 from skmetaweight._estimator.fitting import run_fit
 from skmetaweight._estimator.html import HTMLReprMixin
@@ -481,7 +489,11 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         accuracy : float
         """
         X = open_dataset(self, X)
-        return super().score(X, check_y(labels_of(X, y)), sample_weight)
+        labels, predicted = check_y(labels_of(X, y)), self.predict(X)
+        check_lengths(predicted, labels, "X", "y")
+        refuse_other_labels(labels, self.classes_)
+        weight = check_sample_weight(sample_weight, predicted)
+        return float(np.average(predicted == labels, weights=weight))
 
     def compute_sample_weight(self, X: Any, y: ArrayLike | None = None) -> NDArray[Any]:
         """Return learned weights for any labelled rows.

@@ -8,7 +8,7 @@ from typing import Any
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, InvalidParameterError
 
-from skmetaweight._messages import shortened
+from skmetaweight._messages import listed, shortened
 
 METHOD = "method__"
 PREFIXES = (
@@ -119,6 +119,14 @@ class NetParamsMixin(BaseEstimator):
             raise TypeError(self._unknown_message(unknown))
 
     def _unknown_message(self, unknown: list[str]) -> str:
+        bases = [base for base in type(self).__mro__[1:] if issubclass(base, BaseEstimator)]
+        lost = [name for name in unknown if any(name in base._get_param_names() for base in bases)]
+        if lost:
+            return (
+                f"{type(self).__name__}.__init__ does not name {listed(lost)}, parameters of the "
+                "class that it derives from: scikit-learn reads them in its signature. Write them "
+                "there, or derive without an __init__."
+            )
         candidates = [*self._get_param_names(), *PLAIN, *(f"{prefix}__" for prefix in PREFIXES)]
         parts = []
         for name in unknown:

@@ -24,6 +24,7 @@ from skmetaweight._estimator.classifier import MetaWeightClassifier
 from skmetaweight._estimator.fitted_state import snapshot, twin
 from skmetaweight._messages import explained, shortened
 from skmetaweight._tabular.description import described
+from skmetaweight._training.archive import path_to_write
 from skmetaweight._training.net import ReweightedNet
 
 TOLERANCE = 1e-5
@@ -55,9 +56,11 @@ def export_onnx(clf: Any, path: str | os.PathLike[str], X: Any = None) -> None:
     Raises
     ------
     TypeError
-        If it is no MetaWeightClassifier.
+        If it is no MetaWeightClassifier, or path no path.
     ValueError
         If the module cannot be exported, or the file does not compute what it does.
+    OSError
+        If there is no folder to write the file in, or a folder in its place.
     ImportError
         If a package of the extra is missing.
 
@@ -77,6 +80,7 @@ def export_onnx(clf: Any, path: str | os.PathLike[str], X: Any = None) -> None:
         )
     check_is_fitted(clf)
     runtime = _onnxruntime()
+    path = path_to_write(path)
     fitted = snapshot(clf)
     net, rows = (fitted.net_, fitted.net_.meta_rows_) if X is None else fitted._net_and_rows(X)
     if rows is None:
@@ -91,7 +95,6 @@ def export_onnx(clf: Any, path: str | os.PathLike[str], X: Any = None) -> None:
     with _quietly():
         program = _exported(module, batches[1])
     program.model.metadata_props.update(metadata)
-    path = Path(path)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         unfinished = Path(folder) / path.name
         program.save(unfinished, external_data=False)

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.utils import check_array
 
+from skmetaweight._arrays import read_array
+from skmetaweight._messages import shortened
 from skmetaweight._tabular.disguised import kind_of_types, kind_of_values, types_in, values_of
 
 
@@ -28,7 +30,9 @@ def categorical_columns(X: Any, categorical_features: Any) -> tuple[int, ...]:
     """
     if isinstance(categorical_features, str) and categorical_features == "from_dtype":
         return _categorical_by_dtype(X) if is_frame(X) else ()
-    given = np.asarray([] if categorical_features is None else categorical_features)
+    if categorical_features is None:
+        return ()
+    given = read_array(categorical_features, "categorical_features")
     if not given.size:
         return ()
     X = X if is_frame(X) or issparse(X) else as_2d(X)
@@ -36,7 +40,7 @@ def categorical_columns(X: Any, categorical_features: Any) -> tuple[int, ...]:
     if given.ndim != 1 or given.dtype.kind not in "biuUO":
         raise ValueError(
             "categorical_features must be None, 'from_dtype', or a list of bool, int or str, got "
-            f"{categorical_features!r}."
+            f"{shortened(categorical_features)}."
         )
     if given.dtype.kind == "b":
         if len(given) != n_columns:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 
 import torch
@@ -228,6 +228,8 @@ class TabularMLP(nn.Module):
 
 def _check_sizes(**sizes: Sequence[int]) -> None:
     for name, values in sizes.items():
+        if not isinstance(values, Iterable):
+            raise TypeError(f"{name} must be a sequence of whole numbers, got {values!r}")
         for value in values:
             if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
                 raise ValueError(f"{name} must be whole numbers from 1, got {value!r}")

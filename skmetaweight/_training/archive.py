@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import json
@@ -30,7 +31,7 @@ class FileError(ValueError):
     """A file that cannot be loaded."""
 
 
-class PathError(TypeError):
+class PathError(TypeError, ValueError):
     """What is no path to a file."""
 
 
@@ -63,7 +64,7 @@ def write_archive(
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
         members.setdefault(part, {})[rest] = tensor
-    path = _as_path(path)
+    path = path_to_write(path)
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with unfinished.open("xb") as file:
@@ -136,11 +137,32 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
         ) from error
 
 
+def path_to_write(path: Any) -> Path:
+    """Return the path of a file that is to be written, from the home folder if it begins with ~.
+
+    Raises
+    ------
+    PathError
+        If it is no path.
+    OSError
+        If there is no folder to write it in, or a folder in its place.
+    """
+    path = _as_path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "There is no such folder", str(path.parent))
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "This is a folder, not a file", str(path))
+    return path
+
+
 def _as_path(path: Any) -> Path:
     try:
-        return Path(os.fsdecode(path))
+        given = os.fsdecode(path)
     except TypeError as error:
         raise PathError(f"path must be text or a path, got {shortened(path)}.") from error
+    if not given or "\0" in given:
+        raise PathError(f"path must name a file, got {shortened(path)}.")
+    return Path(os.path.expanduser(given))
 
 
 def require_safetensors() -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skmetaweight._messages import shortened
+from skmetaweight._arrays import read_array, read_numbers
+from skmetaweight._messages import explained, shortened
 from skmetaweight.inspection._common import COLORS, axes, classifier_of
 
 if TYPE_CHECKING:
@@ -106,8 +107,9 @@ class SampleWeightDisplay:
         **kwargs : dict
             For the histograms, as in :meth:`matplotlib.axes.Axes.stairs`.
         """
+        with explained("bins", bins, "cannot be drawn", "Pass a number of bins, or their edges."):
+            edges = np.histogram_bin_edges(self.weights, bins)
         self.ax_, self.figure_ = axes(self, ax)
-        edges = np.histogram_bin_edges(self.weights, bins)
         groups = {None: self.weights}
         if self.changed is not None:
             right, wrong = self.weights[~self.changed], self.weights[self.changed]
@@ -125,18 +127,14 @@ class SampleWeightDisplay:
 def _check_changed(
     weights: ArrayLike, changed: ArrayLike | None
 ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    given = weights
-    try:
-        weights = np.asarray(given, dtype=float)
-    except (TypeError, ValueError):
-        weights = np.empty(())
+    given, weights = weights, read_numbers(weights, "weights")
     if weights.ndim != 1 or not np.isfinite(weights).all():
         raise ValueError(
             f"weights must be finite numbers of shape (n_rows,), got {shortened(given)}."
         )
     if changed is None:
         return weights, None
-    mask = np.asarray(changed)
+    mask = read_array(changed, "changed")
     if mask.dtype != bool or mask.shape != weights.shape:
         raise ValueError(
             f"changed must hold one bool per row, shape {weights.shape}, True where the label is "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from skmetaweight._messages import listed
 from skmetaweight.inspection._common import COLORS, classifier_of, pyplot
 
 if TYPE_CHECKING:
@@ -87,6 +88,9 @@ class TrainingHistoryDisplay:
         **kwargs : dict
             For the lines, as in :meth:`matplotlib.axes.Axes.plot`.
         """
+        missing = [name for name in ("epoch", *LOSSES, *WEIGHTS) if name not in self.history]
+        if missing:
+            raise ValueError(f"history has no columns {listed(missing)}, which are to be drawn.")
         plt = pyplot(self)
         if ax is None:
             ax = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")[1]

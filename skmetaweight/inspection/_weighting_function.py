@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from skmetaweight._arrays import read_array
 from skmetaweight.inspection._common import COLORS, axes, classifier_of
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class WeightingFunctionDisplay:
     ) -> WeightingFunctionDisplay:
         if function.classes_ is not None:
             raise ValueError("A class-aware function has too many curves for several epochs.")
-        chosen = np.atleast_1d(np.asarray(epochs)).tolist()
+        chosen = np.atleast_1d(read_array(epochs, "epochs")).tolist()
         if not chosen:
             raise ValueError("epochs are none: pass some, counted from 1, or leave epochs out.")
         functions = [function.at_epoch(epoch) for epoch in chosen]
@@ -184,7 +185,7 @@ class WeightingFunctionDisplay:
 
 
 def _grid(loss_range: Any, default: tuple[float, float]) -> NDArray[Any]:
-    ends = np.asarray(default if loss_range is None else loss_range)
+    ends = read_array(default if loss_range is None else loss_range, "loss_range")
     is_range = ends.shape == (2,) and ends.dtype.kind in "iuf" and np.isfinite(ends).all()
     if not is_range or ends[0] > ends[1]:
         raise ValueError(

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skmetaweight._arrays import read_array, read_numbers
 from skmetaweight._messages import import_pandas, listed, shortened
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 CHUNK_SIZE = 16_384
 """Inputs that a fitted function evaluates at a time."""
+
+LARGEST_LOSS = 1e20
+"""Beyond it, unless training rows were there, sums in float32 might be infinite."""
 
 
 class WeightingNetwork(nn.Module):
@@ -258,18 +262,14 @@ class WeightingFunction:
         return (1 - self._strength) + self._strength * weights
 
     def _check_losses(self, losses: ArrayLike) -> NDArray[np.float64]:
-        try:
-            checked = np.asarray(losses, dtype=float).copy()
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise ValueError(
-                f"losses must be an array of numbers, got {shortened(losses)}: pass e.g. the log "
-                "losses of rows."
-            ) from error
+        checked = read_numbers(losses, "losses")
         least = min(0.0, self.loss_range_[0])  # a criterion of one's own may go below zero
-        unusable = ~np.isfinite(checked) | (checked < least)
+        most = max(LARGEST_LOSS, self.loss_range_[1])
+        unusable = ~((checked >= least) & (checked <= most))
         if unusable.any():
             raise ValueError(
-                f"losses must be finite and at least {least:g}, got {listed(checked[unusable])}."
+                f"losses must be finite, at least {least:g} and at most {most:g}, got "
+                f"{listed(checked[unusable])}."
             )
         return checked
 
@@ -282,7 +282,7 @@ class WeightingFunction:
             raise ValueError(
                 "This weighting function is class-aware: pass the label of each loss as classes."
             )
-        labels = np.asarray(classes)
+        labels = read_array(classes, "classes")
         try:
             given = np.broadcast_to(labels, shape).ravel()
         except ValueError as error:

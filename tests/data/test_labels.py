@@ -1,13 +1,18 @@
 """Labels of every container come back in the dtype of their kind."""
 
+import warnings
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from sklearn.utils.multiclass import check_classification_targets
 
 from skmetaweight._data.validation import check_y
+from skmetaweight.datasets import corrupt_labels
+from skmetaweight.model_selection import TrustedKFold
 from tests.conftest import Data, quick
 
 CODES = np.arange(12) % 2
@@ -74,7 +79,7 @@ def test_labels_of_no_one_kind(labels: list[Any], message: str) -> None:
 
 @pytest.mark.parametrize("labels", [[[1], [1, 2]], [1, [2]], [(1,), (1, 2, 3)]])
 def test_ragged_labels(labels: list[Any]) -> None:
-    with pytest.raises(ValueError, match=r"Input y is ragged, e\.g\. .*: pass one label for each"):
+    with pytest.raises(ValueError, match=r"Input y is ragged, e\.g\. .*: give all of its parts"):
         check_y(labels)
 
 
@@ -88,3 +93,95 @@ def test_nullable_booleans_come_back_as_booleans(data: Data) -> None:
     assert clf.label_quality()["given_label"].dtype == bool
     mixed = y.astype(object)
     assert clf.score(data.X, mixed) == clf.score(data.X, y)
+
+
+STRINGS = getattr(np.dtypes, "StringDType", None)
+
+
+@pytest.mark.skipif(STRINGS is None, reason="NumPy has had this dtype since 2.0")
+def test_labels_in_the_strings_of_numpy(data: Data) -> None:
+    text = np.array(["ant", "bee", "cat"])[data.y]
+    y = text.astype(STRINGS())
+    clf = quick().fit(data.X, y, meta_mask=data.mask)
+    assert clf.classes_.tolist() == ["ant", "bee", "cat"]
+    expected = quick().fit(data.X, text, meta_mask=data.mask)
+    np.testing.assert_array_equal(clf.predict_proba(data.X), expected.predict_proba(data.X))
+    assert clf.score(data.X, y) == clf.score(data.X, text) == expected.score(data.X, y)
+    np.testing.assert_array_equal(
+        clf.compute_sample_weight(data.X, y), expected.compute_sample_weight(data.X, text)
+    )
+    quick().fit(data.X, y, X_meta=data.X_meta, y_meta=y[data.mask])
+    folds = [list(TrustedKFold(2).split(data.X, labels, data.mask)) for labels in (y, text)]
+    np.testing.assert_equal(*folds)
+    noisy, _ = corrupt_labels(y, random_state=0)
+    assert noisy.dtype == y.dtype
+    quick().partial_fit(data.X, noisy, classes=np.unique(y), meta_mask=data.mask)
+    function = quick(method__weighting="class-aware").fit(data.X, y, meta_mask=data.mask)
+    losses = np.linspace(0, 1, 96)
+    np.testing.assert_array_equal(
+        function.weighting_function_(losses, y), function.weighting_function_(losses, text)
+    )
+    missing = np.array(["a", None, "b"], dtype=STRINGS(na_object=None))
+    with pytest.raises(ValueError, match="Input y contains missing labels"):
+        check_y(missing)
+
+
+@pytest.mark.filterwarnings("ignore:The meta set has no row of the classes")
+def test_as_many_known_classes_as_rows_are_no_regression(data: Data) -> None:
+    rows = np.r_[:26]
+    X, y = data.X[np.resize(rows, 78)], np.resize(rows, 78)
+    mask = np.arange(78) < 26
+    stream = quick().partial_fit(data.X, data.y, classes=rows, meta_mask=data.mask)
+    stream.partial_fit(X[:30], y[:30], meta_mask=mask[:30])
+    clf = quick().fit(X, y, X_meta=X[mask], y_meta=y[mask])
+    clf.score(X[mask], y[mask])
+    clf.compute_sample_weight(X[mask], y[mask])
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        check_classification_targets(y[:30])  # which has warned since scikit-learn 1.7
+        n_warnings = len(seen)
+        quick().fit(X[:30], y[:30], meta_mask=mask[:30])
+    assert len(seen) == 2 * n_warnings
+
+
+@pytest.mark.parametrize(
+    "y", [[0.5, 1, 2], [1.0, 2.0, 1e-9], [1e300, 0.0, 1.0], np.float32([0.1, 1, 2])]
+)
+def test_numbers_that_are_no_classes(y: Any) -> None:
+    for given in (y, np.array(y, dtype=object), pd.Series(y)):
+        with pytest.raises(ValueError, match=r"^Unknown label type: continuous\. y_meta has num"):
+            check_y(given, "y_meta")
+
+
+@pytest.mark.parametrize("y", [[2**64, 1, 2], [Fraction(1, 2), Fraction(1, 3)], [2**70, -(2**70)]])
+def test_numbers_beyond_arrays(y: list[Any]) -> None:
+    with pytest.raises(ValueError, match=r"^classes has numbers that no array holds as such, e\.g"):
+        check_y(np.array(y, dtype=object), "classes")
+
+
+@pytest.mark.parametrize("y", [3, {1, 2}, "abc", np.ones((2, 2)), np.ones((3, 1, 1)), iter([1, 2])])
+def test_what_is_no_column_of_labels(y: Any) -> None:
+    with pytest.raises(ValueError, match=r"^classes should be a 1d array of labels, got shape \("):
+        quick().partial_fit(np.eye(3), [0, 1, 2], classes=y)
+
+
+def test_bytes_are_no_labels() -> None:
+    with pytest.raises(ValueError, match=r"^y has labels of bytes, e\.g\. b'a': decode them to"):
+        check_y(np.array([b"a", b"b"]))
+
+
+SAME = {"number": (CODES, CODES > 0, CODES * 1.0), "text": (KINDS["text"][0], ["no"] * 12)}
+
+
+@pytest.mark.parametrize("fitted", SAME)
+@pytest.mark.parametrize("scored", SAME)
+def test_scores_are_of_labels_of_one_type(fitted: str, scored: str, data: Data) -> None:
+    clf = quick().fit(data.X[:12], SAME[fitted][0], meta_mask=np.arange(12) < 4)
+    for labels in SAME[scored]:
+        if scored == fitted:
+            right = clf.predict(data.X[:12]) == np.asarray(labels)
+            assert clf.score(data.X[:12], labels) == right.mean()
+            continue
+        with pytest.raises(ValueError, match=r"y has labels such as .*of the type that fit had"):
+            clf.score(data.X[:12], labels)
+    assert clf.score(data.X[:3], [clf.classes_[0]] * 3) <= 1

@@ -10,6 +10,8 @@ from skorch.callbacks import Checkpoint, EarlyStopping, EpochScoring, LRSchedule
 from torch import nn
 from torch.utils.data import DataLoader
 
+from skmetaweight import LearningToReweight, MetaWeightNet
+from skmetaweight.reweighting import METHODS
 from tests.conftest import Data, Linear, Softmax, make_data, quick
 
 DATA = make_data()
@@ -181,6 +183,13 @@ BAD = {
             dict: "is no torch.nn.Module",
         }.items()
     },
+    **{
+        f"module {module!r:.20}, a method": (
+            {"module": module},
+            r"^module=.* is a reweighting method: pass it as method=, or let module be a Module cl",
+        )
+        for module in (*METHODS, LearningToReweight, MetaWeightNet())
+    },
     "module that fails": (
         {"module": Broken},
         "module=Broken cannot take rows of X, .*: 'no such layer",
@@ -190,7 +199,10 @@ BAD = {
         "cannot take rows of X, .*: .* shapes",
     ),
     **{
-        f"hidden_dims={value!r}": ({"module__hidden_dims": value}, "module=TabularMLP cannot ")
+        f"hidden_dims={value!r}": (
+            {"module__hidden_dims": value},
+            "module=TabularMLP cannot be built: hidden_dims must be (a sequence of )?whole numbers",
+        )
         for value in ("wide", 3, (0,), (-1,), (0.5,))
     },
     **{

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import scipy.sparse as sp
 import torch
 from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
+from torch.utils.data import DataLoader
 
 from skmetaweight import LearningToReweight, MetaWeightClassifier
 from tests.conftest import Data, Linear, make_data, quick
@@ -94,6 +96,17 @@ BAD_DATA = {
         f"X_meta={value!r}": ({**META, "X_meta": value}, "Input X_meta must be rows, e.g. an arra")
         for value in (3, "abc", False)
     },
+    **{
+        f"{name} of {type(value).__name__}": (
+            {**META, name: value},
+            f"Input {name} must be rows, e.g. an array of shape (n_samples, n_features), got ",
+        )
+        for name in ("X", "X_meta")
+        for value in ({1.5, 2.5}, iter(X), dict(enumerate(X)).values(), DataLoader(list(X)), map)
+    },
+    "no columns of pandas": ({"X": pd.DataFrame(X)[[]]}, "Input X has no columns."),
+    "no columns of polars": ({"X": pl.DataFrame(X)[[], []]}, "Input X has no columns."),
+    "no columns of X_meta": ({**META, "X_meta": pd.DataFrame()}, "Input X_meta has no columns."),
     "NaN only in X": ({"X": np.full_like(X, np.nan)}, "Input X contains NaN only"),
     "infinity in X": ({"X": with_value(X, np.inf)}, "Input X contains infinity"),
     "infinity in X_meta": (
@@ -333,6 +346,25 @@ def test_unknown_parameters(name: str, hint: str) -> None:
         clf.set_params(**{name: 3, "lr": 0.5})
     assert clf.lr != 0.5
     assert not hasattr(clf, name)
+
+
+def test_parameters_that_a_subclass_hides() -> None:
+    class Hides(MetaWeightClassifier):
+        def __init__(self, module: Any = None, *, extra: int = 3, **others: Any) -> None:
+            super().__init__(module, **others)
+            self.extra = extra
+
+    class HidesAll(Hides):
+        def __init__(self, **others: Any) -> None:
+            super().__init__(**others)
+
+    class Adds(MetaWeightClassifier):
+        extra = 3
+
+    for clf, first in ((Hides(), "method"), (Hides(max_epochs=1), "method"), (HidesAll(), "mod")):
+        message = rf"^{type(clf).__name__}\.__init__ does not name \['{first}.* reads them in its"
+        assert_fails_before_training(clf, fit_arguments(), TypeError, message)
+    Adds(max_epochs=1).fit(**fit_arguments())
 
 
 def test_unknown_parameter_of_the_module() -> None:

@@ -587,14 +587,6 @@ def test_a_fresh_process_needs_neither_optimisers_nor_pandas(data: Data, tmp_pat
     np.testing.assert_array_equal(np.load(tmp_path / "p.npy"), clf.predict_proba(data.X))
 
 
-@pytest.mark.parametrize("path", [None, 3, [], {}, 2.5])
-def test_what_is_no_path(path: Any, data: Data) -> None:
-    clf = fitted(data)
-    for call in (clf.save, load):
-        with pytest.raises(TypeError, match=r"^path must be text or a path, got "):
-            call(path)
-
-
 @pytest.mark.parametrize("name", ["training_state", "rows", "snapshots"])
 @pytest.mark.parametrize("value", ["no", None, 1, 0, np.array([True])])
 def test_what_to_keep_is_yes_or_no(name: str, value: Any, data: Data, tmp_path: Path) -> None:

@@ -260,8 +260,22 @@ def test_one_epoch_is_a_list_of_one_and_none_are_refused(data):
 
 @pytest.mark.parametrize("weights", [None, "x", [np.nan, 1], [[1, 2]], [np.inf], 3, {}, ["a"]])
 def test_what_are_no_weights(weights):
-    with pytest.raises(ValueError, match=r"^weights must be finite numbers of shape \(n_rows,\)"):
+    with pytest.raises(ValueError, match=r"^weights must be (numbers, got|finite num)"):
         SampleWeightDisplay.from_weights(weights)
+
+
+@pytest.mark.parametrize("bins", [0, -1, "x", [3, 1], None, 2.5, [[1, 2]], {}])
+def test_what_are_no_bins(bins):
+    with pytest.raises((TypeError, ValueError), match=r"^bins=.* cannot be drawn: .*\. Pass a num"):
+        SampleWeightDisplay.from_weights([0.5, 1.0, 1.5], bins=bins)
+    assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize("history", [{}, {"epoch": [1]}, {"train_loss": [1.0], "meta_loss": [1.0]}])
+def test_a_history_without_what_is_drawn(history):
+    with pytest.raises(ValueError, match=r"^history has no columns \['.*mean_weight'"):
+        TrainingHistoryDisplay(history=history).plot()
+    assert not plt.get_fignums()
 
 
 @pytest.mark.parametrize("ax", [3, "x", [1, 2]])

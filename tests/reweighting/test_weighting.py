@@ -267,13 +267,13 @@ def test_any_module_can_be_the_network():
 
 BAD_CALLS = {
     **{
-        f"losses {losses!r}": (lambda f, losses=losses: f(losses), "losses must be an array of num")
-        for losses in ("a", ["a"], [[1, 2], [3]], {}, len, [1j], ["1 2"])
+        f"losses {losses!r}": (lambda f, losses=losses: f(losses), "losses must be numbers, got")
+        for losses in ("a", ["a"], {}, len, ["1 2"])
     },
     **{
         f"losses {losses!r}": (
             lambda f, losses=losses: f(losses),
-            "losses must be finite and at least 0, got [",
+            "losses must be finite, at least 0 and at most 1e+20, got [",
         )
         for losses in ([-1], -1e-3, [np.nan], [1.0, np.inf], None, [[1.0, -np.inf]])
     },
