@@ -98,9 +98,8 @@ class LastLayerAlignments:
             deltas, meta_deltas = both[:n_own], both[n_own:]
             features, meta_features = features[:n_own], features[n_own:]
             meta_loss = forward.meta_loss.detach()
-        weight = ranks.total(meta_deltas.T @ meta_features)
-        bias = ranks.total(meta_deltas.sum(dim=0))
-        weight, bias = self._averaged((weight, bias), module)
+        pair = ranks.totals([meta_deltas.T @ meta_features, meta_deltas.sum(dim=0)])
+        weight, bias = self._averaged((pair[0], pair[1]), module)
         products = features @ weight.T
         if objective.head is not None and objective.head.bias is not None:
             products += bias

@@ -67,12 +67,17 @@ class Ranks:
 
     def total(self, own: Tensor) -> Tensor:
         """Return the sum over the ranks, detached."""
+        return self.totals([own])[0]
+
+    def totals(self, own: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Return the sums over the ranks of tensors of one dtype, all in one message."""
         if self.size == 1:
             return own
-        total = own.detach().clone(memory_format=torch.contiguous_format)
+        flat = torch.cat([part.detach().flatten() for part in own])
         with self._reached():
-            dist.all_reduce(total)
-        return total
+            dist.all_reduce(flat)
+        parts = flat.split([part.numel() for part in own])
+        return [total.view(part.shape) for total, part in zip(parts, own, strict=True)]
 
     def everyones(self, value: Any) -> list[Any]:
         """Return what all ranks have, in their order."""
@@ -248,24 +253,28 @@ def _batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Do as ``torch.nn.functional.batch_norm`` in training, with two sums over ranks."""
+    """Do as ``torch.nn.functional.batch_norm`` in training, with one message forward, one back."""
     rows_and_places = [0, *range(2, x.dim())]
     by_channel = [1, -1] + [1] * (x.dim() - 2)
     values = x if x.element_size() >= 4 else x.float()
     n_own = x.numel() // x.shape[1]
-    both = torch.cat([values.sum(rows_and_places), values.new_tensor([float(n_own)])])
-    total, n = _Everywhere.apply(both, ranks).split([x.shape[1], 1])  # pyright: ignore
-    if n_own <= 1 and n.item() <= 1:
+    mean = values.sum(rows_and_places) / max(n_own, 1)
+    squares = (values - mean.view(by_channel)).square().sum(rows_and_places)
+    own = torch.stack([mean, squares, torch.full_like(mean, n_own)])
+    is_own = torch.arange(ranks.size, device=x.device) == ranks.rank
+    everyones: Any = _Everywhere.apply(own * is_own[:, None, None], ranks)
+    means, squares, n_rows = everyones.unbind(1)
+    n = n_rows.sum(0).detach()
+    if n_own <= 1 and n.max() <= 1:
         raise ValueError("Expected more than 1 value per channel when training, of all processes")
-    mean = total / n
-    centred = values - mean.view(by_channel)
-    squares: Tensor = _Everywhere.apply(centred.square().sum(rows_and_places), ranks)  # pyright: ignore
+    mean = (n_rows * means).sum(0) / n
+    squares = (squares + n_rows * (means - mean).square()).sum(0)
     if running_mean is not None and running_var is not None:
         with torch.no_grad():
             running_mean.lerp_(mean.to(running_mean.dtype), momentum)
             running_var.lerp_((squares / (n - 1)).to(running_var.dtype), momentum)
     scale = (squares / n + eps).rsqrt()
     scale = scale if weight is None else scale * weight
-    normalised = centred * scale.view(by_channel)
+    normalised = (values - mean.view(by_channel)) * scale.view(by_channel)
     normalised = normalised if bias is None else normalised + bias.view(by_channel)
     return normalised.to(x.dtype)
