@@ -8,8 +8,9 @@ A launcher that starts processes is all that it takes::
     torchrun --nproc-per-node 2 examples/train_on_two_processes.py
 
 ``fit`` notices that it is one of several. Each of them has all rows, runs its share of every batch,
-and ends with the same classifier, that of one process with the whole batches. Nothing below is about
-processes but the first to print: ``python examples/train_on_two_processes.py`` trains the same.
+and ends with the same classifier. Nothing in this script is about processes, but that only the
+first prints; ``python examples/train_on_two_processes.py`` runs it in one, which differs from two
+by what dropout draws.
 """
 
 from __future__ import annotations

@@ -74,11 +74,12 @@ class Rows(Dataset):
 
     def take(self, index: Tensor, ranks: Ranks = ALONE) -> Batch:
         """Return the rows at an index of shape (n,), on the device; of X, a rank's own alone."""
-        batch = self._pick(index[ranks.own(len(index))], index)
         if ranks.size == 1:
-            return batch
+            return self._pick(index, index)
+        own = index[ranks.own(len(index))]
+        X = self._pick(own, own).X if len(own) else _each(_none_of, self.take(index[:1]).X)
         weight = None if self.sample_weight is None else self.sample_weight[index]
-        return Batch(batch.X, self.y[index], index, weight)
+        return Batch(X, self.y[index], index, weight)
 
     def _pick(self, places: Tensor | slice, index: Tensor) -> Batch:
         """Return rows by their index, or by a slice, which copies nothing from a tensor."""
@@ -139,6 +140,10 @@ class Rows(Dataset):
 def _each(function: Callable[[Any], Any], X: Any) -> Any:
     """Apply a function to X, or to each value of a dict."""
     return {name: function(v) for name, v in X.items()} if isinstance(X, dict) else function(X)
+
+
+def _none_of(x: Tensor) -> Tensor:
+    return x[:0]
 
 
 class RowBatches:

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 import torch
+from joblib.parallel import get_active_backend
 
 from skmetaweight._bilevel.ranks import ALONE, LostRankError, Ranks
 from skmetaweight._messages import first_line
@@ -55,7 +56,7 @@ def ranks_of_fit(device: torch.device) -> Iterator[Ranks]:
     Raises
     ------
     ValueError
-        If another fit of this process is under way, or the device cannot take part.
+        If joblib runs it, or another fit is under way, or the device cannot take part.
     LostRankError
         If another process fails; what it told of that is in the message.
     """
@@ -66,10 +67,10 @@ def ranks_of_fit(device: torch.device) -> Iterator[Ranks]:
         raise ValueError(
             f"A fit on several processes needs device='cpu' or 'cuda', got {str(device)!r}."
         )
-    if not _BUSY.acquire(blocking=False):
+    if get_active_backend()[0].nesting_level or not _BUSY.acquire(blocking=False):
         raise ValueError(
-            "Another fit of this process is under way in the process group, and their messages "
-            "would mix: run one after the other, searches with n_jobs=1."
+            "Of several fits at a time in a process group, the messages would mix: run one after "
+            "the other, searches with n_jobs=1."
         )
     try:
         with _group(device) as store, _failure_told(store):

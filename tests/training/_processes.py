@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
+from joblib import parallel_config
+from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
@@ -60,6 +62,17 @@ class NoGrad(Residual):
         with torch.no_grad():
             scale = hidden.mean(dim=1, keepdim=True)
         return self.last(hidden * scale + self.second(hidden))
+
+
+class Straight(nn.Module):
+    """Without batch normalisation, so that a batch of one row will do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 3).double()
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        return self.linear(X)
 
 
 class Images(nn.Module):
@@ -121,7 +134,8 @@ CASES: dict[str, dict[str, Any]] = {
     "uniform": {"method": "uniform", "max_epochs": 2},
     "a last row alone": {"batch_size": 34, "max_epochs": 2},
     "all rows": {"batch_size": -1, "max_epochs": 2},
-    "fewer trusted rows than processes": {"meta_batch_size": 1, "meta_share": 0.1, "max_epochs": 2},
+    "one trusted row": {"module": Straight, "meta_batch_size": 1, "meta_share": 0.0},
+    "one trusted row, exact": exact(module=Straight, meta_batch_size=1),
     "stopped early": {"callbacks": EarlyStopping("meta_loss", 1, lower_is_better=False)},
     "going on": {"warm_start": True, "max_epochs": 2},
 }
@@ -138,7 +152,7 @@ def fitted(name: str, n_processes: int = 1) -> MetaWeightClassifier:
     return clf
 
 
-def fit(clf: MetaWeightClassifier, **given: Any) -> MetaWeightClassifier:
+def fit(clf: Any, **given: Any) -> Any:
     X, y, mask = given.get("X", DATA.X), given.get("y", DATA.y), DATA.mask
     return clf.fit(X, y, meta_mask=mask, sample_weight=WEIGHTS)
 
@@ -229,9 +243,10 @@ class Fails(Callback):
             raise RuntimeError("out of luck")
 
 
-def said_by(clf: MetaWeightClassifier, **given: Any) -> str:
+def said_by(clf: Any, **given: Any) -> str:
     try:
-        fit(clf, **given)
+        with parallel_config(backend="threading"):
+            fit(clf, **given)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return ""
@@ -247,6 +262,7 @@ def refusals() -> dict[str, str]:
     """Return what is said of fits that cannot be, one after the other."""
     rank = int(os.environ["RANK"])
     base = {"module": Chain, "max_epochs": 3, "random_state": 0}
+    search = GridSearchCV(MetaWeightClassifier(**base), {}, n_jobs=2, cv=2, error_score="raise")
     other_y = np.where(DATA.mask, DATA.y, (DATA.y + rank) % 3)
     return {
         "data": said_by(MetaWeightClassifier(**base), y=other_y),
@@ -254,6 +270,7 @@ def refusals() -> dict[str, str]:
         "checkpoint": said_by(MetaWeightClassifier(**base, checkpoint="folder")),
         "loader": said_by(MetaWeightClassifier(**base, iterator_train__num_workers=0)),
         "rows that mix": said_by(MetaWeightClassifier(**{**base, "module": InPieces})),
+        "search": said_by(search),
         "one that fails": said_by(MetaWeightClassifier(**base, callbacks=Fails(dies=False))),
         "nothing": shown_by(MetaWeightClassifier(**base, verbose=1)),
     }

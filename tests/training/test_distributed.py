@@ -4,9 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from skmetaweight._bilevel.ranks import Ranks
+from tests.conftest import quick
 from tests.training._processes import (
     CASES,
+    DATA,
     fit_cases,
     fitted,
     found,
@@ -17,7 +21,7 @@ from tests.training._processes import (
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
-ON_FOUR = ["mw-net, exact", "fewer trusted rows than processes"]
+ON_FOUR = ["mw-net, exact", "one trusted row, exact"]
 
 Found = dict[str, dict[str, np.ndarray]]
 
@@ -56,6 +60,14 @@ def test_four_processes_find_what_one_does(name: str, on_four: list[Found]) -> N
     assert_same_as_alone(name, on_four)
 
 
+def test_dropout_draws_other_numbers_in_each_process() -> None:
+    net, seeds = quick().fit(DATA.X, DATA.y, meta_mask=DATA.mask).net_, set()
+    for rank in range(3):
+        net.generator_, net.ranks_ = torch.Generator().manual_seed(0), Ranks(rank, 3)
+        seeds.add(net._drawn_from()[0].initial_seed())
+    assert len(seeds) == 3
+
+
 def test_cases_take_the_ways_that_they_name() -> None:
     modes = {
         name: fitted(name).net_.reweighter_.alignments_.mode
@@ -72,6 +84,7 @@ def test_cases_take_the_ways_that_they_name() -> None:
         ("parameters", "ValueError: Processes 0 and 1 of a fit on 2 were given different lr (lr: "),
         ("checkpoint", "ValueError: checkpoint needs a fit in one process"),
         ("loader", "ValueError: iterator_train=DataLoader with options cannot be used in a fit on"),
+        ("search", "ValueError: Of several fits at a time in a process group, the messages would"),
         ("rows that mix", "ValueError: The module InPieces makes something else of rows that are"),
     ],
 )
