@@ -20,8 +20,11 @@ from skmetaweight._training.checkpoint import FitCheckpoint
 TRIED_ROWS = 64
 """Most rows on which a module is tried out."""
 
-DRIFT = 1e-3
-"""Relative difference from which on two processes do not train the same network."""
+ROUNDING = 1e-3
+"""Largest relative difference of what a module makes of rows together and parted."""
+
+DRIFT = 1e-4
+"""Largest relative difference of the same numbers in processes that train the same network."""
 
 
 def refuse_differences(ranks: Ranks, described: dict[str, str]) -> None:
@@ -45,24 +48,18 @@ def refuse_differences(ranks: Ranks, described: dict[str, str]) -> None:
             )
 
 
-def agreed(ranks: Ranks, **numbers: float) -> list[float]:
-    """Return the numbers that rank 0 has.
-
-    Raises
-    ------
-    ValueError
-        In all processes, if one has others.
-    """
-    first, *others = ranks.everyones(list(numbers.values()))
+def refuse_drift(ranks: Ranks, numbers: dict[str, float]) -> None:
+    """Raise a ValueError, in all processes, if they have come to other numbers of an epoch."""
+    first, *others = ranks.everyones(numbers)
     for rank, other in enumerate(others, start=1):
-        for name, one, another in zip(numbers, first, other, strict=True):
-            if not math.isclose(one, another, rel_tol=DRIFT) and math.isfinite(one + another):
+        for name, one in first.items():
+            another = other[name]
+            if str(one) != str(another) and not math.isclose(one, another, rel_tol=DRIFT):
                 raise ValueError(
                     f"Processes 0 and {rank} of a fit have drifted apart: {name} is {one:.6g} and "
                     f"{another:.6g}. Leave out what does something else in each of them, e.g. a "
                     "callback or a weighting network that draws random numbers."
                 )
-    return first
 
 
 def refuse_what_needs_one(net: Any, rows: Rows) -> None:
@@ -97,6 +94,8 @@ def _mixes_rows(net: Any, rows: Rows) -> bool:
     Dropout is left out; modules that draw other random numbers cannot be compared.
     """
     index = torch.arange(min(TRIED_ROWS, len(rows)), device=rows.device)
+    if len(index) == 1:
+        return False
     module, params = net.module_.train(), trainable(net.module_)
     for layer in module.modules():
         if isinstance(layer, nn.modules.dropout._DropoutNd | Dropout):
@@ -122,6 +121,6 @@ def _mixes_rows(net: Any, rows: Rows) -> bool:
 def _are_close(some: list[Tensor], others: list[Tensor]) -> bool:
     """Whether vectors are the same but for rounding, by the largest number of each."""
     return all(
-        bool((one - other).abs().max() <= DRIFT * one.abs().max())
+        bool((one - other).abs().max() <= ROUNDING * one.abs().max())
         for one, other in zip(some, others, strict=True)
     )

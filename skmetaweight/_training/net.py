@@ -12,7 +12,7 @@ from torch import Tensor
 from skmetaweight._bilevel.objective import Batch
 from skmetaweight._data.batches import Rows
 from skmetaweight._messages import explained
-from skmetaweight._training.agreement import agreed, refuse_what_needs_one
+from skmetaweight._training.agreement import refuse_drift, refuse_what_needs_one
 from skmetaweight._training.building import refuse_changed_parts, refuse_lone_row
 from skmetaweight._training.calibration import fit_temperature, kept_out
 from skmetaweight._training.confirmation import strength_of
@@ -20,6 +20,9 @@ from skmetaweight._training.prepared_net import PreparedNet
 from skmetaweight._training.rows_net import EVALUATION_ROWS
 from skmetaweight._training.tasks import FitTasks, StopFit
 from skmetaweight.reweighting import Evaluation, StepResult
+
+SENSITIVE = ("train_loss", "effective_sample_size")
+"""Columns of the history by which processes know that they train the same."""
 
 
 class ReweightedNet(PreparedNet):
@@ -163,8 +166,10 @@ class ReweightedNet(PreparedNet):
         losses = self.evaluate(self.meta_rows_).losses
         meta_loss = self.objective_.meta_loss(losses, self.meta_rows_.y).item()
         if self.ranks_.size > 1:
-            mean_weight: Any = self.history[-1, "mean_weight"]
-            meta_loss, _ = agreed(self.ranks_, meta_loss=meta_loss, mean_weight=mean_weight)
+            epoch: Any = self.history[-1]
+            numbers = {name: epoch[name] for name in SENSITIVE}
+            refuse_drift(self.ranks_, {"meta_loss": meta_loss, **numbers})
+            meta_loss = self.ranks_.everyones(meta_loss)[0]
         self._check_finite("meta loss", meta_loss)
         self._confirm()
         is_best = self.best_.compare(self.n_epochs_, meta_loss, self.module_, self.reweighter_)

@@ -67,7 +67,8 @@ def ranks_of_fit(device: torch.device) -> Iterator[Ranks]:
         raise ValueError(
             f"A fit on several processes needs device='cpu' or 'cuda', got {str(device)!r}."
         )
-    if get_active_backend()[0].nesting_level or not _BUSY.acquire(blocking=False):
+    backend: Any = get_active_backend()[0]
+    if backend.nesting_level or not _BUSY.acquire(blocking=False):
         raise ValueError(
             "Of several fits at a time in a process group, the messages would mix: run one after "
             "the other, searches with n_jobs=1."

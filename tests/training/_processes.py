@@ -109,6 +109,18 @@ class InPieces(Chain):
         return torch.cat([super(InPieces, self).forward(piece) for piece in X.chunk(2)])
 
 
+class Random(nn.Module):
+    """A weighting network that draws random numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2, 1)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        scores = self.linear(nn.functional.dropout(inputs, 0.5)).squeeze(-1)
+        return torch.sigmoid(scores)
+
+
 def exact(**params: Any) -> dict[str, Any]:
     sgd = {"optimizer": torch.optim.SGD, "lr": 0.1, "meta_share": 0.0, "max_epochs": 2}
     return {"method": MetaWeightNet.paper(), **sgd, **params}
@@ -271,6 +283,7 @@ def refusals() -> dict[str, str]:
         "checkpoint": said_by(MetaWeightClassifier(**base, checkpoint="folder")),
         "loader": said_by(MetaWeightClassifier(**base, iterator_train__num_workers=0)),
         "rows that mix": said_by(MetaWeightClassifier(**{**base, "module": InPieces})),
+        "drift": said_by(MetaWeightClassifier(**base, method__weighting=Random())),
         "search": said_by(search),
         "one that fails": said_by(MetaWeightClassifier(**base, callbacks=Fails(dies=False))),
         "nothing": shown_by(MetaWeightClassifier(**base, verbose=1)),
