@@ -17,6 +17,7 @@ from tests.training._processes import (
     in_a_group_of_the_users,
     on_processes,
     refusals,
+    sent_in_a_step,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -108,6 +109,19 @@ def test_one_process_shows_what_all_find(said: list[dict[str, str]]) -> None:
     first, second = (answer["nothing"] for answer in said)
     assert "train_loss" in first
     assert second == ""
+
+
+def test_what_is_sent_in_a_step() -> None:
+    n_parameters, n_tensors, n_classes, width = 163, 10, 3, 8
+    statistics = 2 * [2 * 3 * width]  # of two layers: three numbers by channel and process
+    assert on_processes(2, sent_in_a_step)[0] == [
+        *statistics,
+        (40 + 8) * n_classes,
+        n_classes * (width + 1),
+        40,
+        *statistics,
+        n_parameters + n_tensors,
+    ]
 
 
 def test_a_process_that_dies_in_a_group_of_the_users_ends_the_others() -> None:
