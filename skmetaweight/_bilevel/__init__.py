@@ -7,5 +7,6 @@ It needs torch alone and imports no other wing. Read in this order:
 3. ``chain``: the same layer by layer, without repeating the training pass;
 4. ``last_layer``: its part that the training pass knows for nothing;
 5. ``forward``: running a module with other parameters, or with its layers watched;
-6. ``randomness``: dropout with a generator of its own, and drawing the same numbers once more.
+6. ``randomness``: dropout with a generator of its own, and drawing the same numbers once more;
+7. ``ranks``: one batch on several processes.
 """

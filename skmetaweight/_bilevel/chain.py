@@ -50,19 +50,19 @@ def chain_product(
     InapplicableModeError
         If the layers that have parameters, and those after them, are no chain of known layers.
     """
-    del objective  # its losses are in the pass
+    ranks = objective.ranks
     along = {param: direction[name] for name, param in trainable(module).items()}
     tangent = None
-    with torch.no_grad():
+    with torch.no_grad(), ranks.batch_statistics():
         for call in _chain(forward, along):
             tangent = _tangent_after(call, tangent, along)
         assert tangent is not None  # the first call has parameters
         # A row's loss depends on its own output only, so one gradient holds them all.
-        losses, outputs = forward.all_losses, forward.outputs
+        losses, outputs = forward.all_losses, forward.own_outputs
         (deltas,) = torch.autograd.grad(
             losses, outputs, torch.ones_like(losses), retain_graph=True, materialize_grads=True
         )
-        return (deltas * tangent).sum(dim=1)
+        return ranks.whole((deltas * tangent).sum(dim=1), [rows.n_rows for rows in forward.rows])
 
 
 def _chain(forward: TrainingPass, along: Along) -> list[LayerCall]:
@@ -78,7 +78,7 @@ def _chain(forward: TrainingPass, along: Along) -> list[LayerCall]:
         and len(params) == len(along)
         and all(param in along for param in params)
         and bool(calls)
-        and _is_same(calls[-1].result, edge_of(forward.outputs))
+        and _is_same(calls[-1].result, edge_of(forward.own_outputs))
     )
     if not is_chain:
         raise InapplicableModeError("the layers are no chain of known ones")

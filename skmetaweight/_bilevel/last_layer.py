@@ -80,7 +80,8 @@ class LastLayerAlignments:
         self, objective: Objective, module: nn.Module, forward: TrainingPass, meta_batch: Batch
     ) -> tuple[Tensor, Tensor]:
         """Return the detached alignments, of shape (n,), and the detached meta loss."""
-        n = forward.rows[0].n_rows
+        ranks, n = objective.ranks, forward.rows[0].n_rows
+        n_own = len(range(n)[ranks.own(n)])
         features, logits = forward.last_layer
         counts = torch.ones_like(forward.all_losses)
         if forward.meta_loss is None:
@@ -94,15 +95,15 @@ class LastLayerAlignments:
             # A row's loss depends on its own output only, so one gradient holds them all.
             counts[n:] = objective.meta_slopes(forward)
             (both,) = torch.autograd.grad(forward.all_losses, logits, counts, retain_graph=True)
-            deltas, meta_deltas = both[:n], both[n:]
-            features, meta_features = features[:n], features[n:]
+            deltas, meta_deltas = both[:n_own], both[n_own:]
+            features, meta_features = features[:n_own], features[n_own:]
             meta_loss = forward.meta_loss.detach()
-        weight, bias = meta_deltas.T @ meta_features, meta_deltas.sum(dim=0)
-        weight, bias = self._averaged((weight, bias), module)
+        pair = ranks.totals([meta_deltas.T @ meta_features, meta_deltas.sum(dim=0)])
+        weight, bias = self._averaged((pair[0], pair[1]), module)
         products = features @ weight.T
         if objective.head is not None and objective.head.bias is not None:
             products += bias
-        return (products * deltas).sum(dim=1), meta_loss
+        return ranks.whole((products * deltas).sum(dim=1), [n]), meta_loss
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the running means, once there are any."""

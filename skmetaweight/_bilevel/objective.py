@@ -23,11 +23,15 @@ from skmetaweight._bilevel.randomness import (
     replayed,
     states_of,
 )
+from skmetaweight._bilevel.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows of the training set or of the meta set, on the module's device."""
+    """Rows of the training set or of the meta set, on the module's device.
+
+    On several ranks X holds a rank's own rows, all else those of the whole batch.
+    """
 
     X: Tensor | dict[str, Tensor]
     y: Tensor
@@ -47,6 +51,8 @@ class TrainingPass:
     ----------
     outputs : Tensor of shape (n, n_classes) or (n + m, n_classes)
         What the module returned; trusted rows that took part come last.
+    own_outputs : Tensor
+        Those of a rank's own rows, of which ``outputs`` are made; without others, the same.
     all_losses : Tensor of shape (n,) or (n + m,)
         Per-sample losses of the same rows, in nats.
     meta_loss : Tensor of shape () or None
@@ -54,13 +60,14 @@ class TrainingPass:
     rows : tuple of Batch
         What went through the module: the batch and, with a meta share, the meta batch.
     features, logits : Tensor, or None
-        Detached inputs of the last layer, and its outputs, if the objective knows it.
+        Detached inputs of the last layer, and its outputs, of own rows, if the objective knows it.
     start : tuple or None
         Random state and buffers before the pass, with which it can be repeated: dropout draws the
         same mask, and batch-dependent buffers are the same. None if it need not be.
     """
 
     outputs: Tensor
+    own_outputs: Tensor
     all_losses: Tensor
     meta_loss: Tensor | None
     rows: tuple[Batch, ...]
@@ -98,10 +105,13 @@ class Stage:
         they are withheld.
     generators : tuple of Generator or None
         What the module draws random numbers from; None for torch's own.
+    ranks : Ranks
+        The processes that the fit runs on.
     """
 
     share: float
     generators: Generators | None = None
+    ranks: Ranks = ALONE
 
 
 @dataclass(frozen=True)
@@ -209,6 +219,11 @@ class Objective:
         return counts @ losses
 
     @property
+    def ranks(self) -> Ranks:
+        """The processes that run each batch together."""
+        return self._now.ranks
+
+    @property
     def _now(self) -> Stage:
         return self.stage or Stage(self.meta_share)
 
@@ -233,22 +248,24 @@ class Objective:
             calls_of(self.head) as last,
             calls_within(module if keep_calls else None) as calls,
         ):
-            outputs, losses = self._losses(module, rows)
+            own_outputs, outputs, losses = self._losses(module, rows)
         meta_loss = None
         if self.meta_share:
             meta_loss = self.meta_loss(losses[batch.n_rows :], meta_batch.y)
-        return TrainingPass(outputs, losses, meta_loss, rows, *last[0], start, calls)
+        return TrainingPass(outputs, own_outputs, losses, meta_loss, rows, *last[0], start, calls)
 
     def meta_pass(self, module: nn.Module, meta_batch: Batch) -> TrainingPass:
         """Run trusted rows alone; the module's buffers stay as they are."""
         with calls_of(self.head) as last:
-            outputs, losses = self._losses(module, (meta_batch,), copy_of_buffers(module))
+            own_outputs, outputs, losses = self._losses(
+                module, (meta_batch,), copy_of_buffers(module)
+            )
         meta_loss = self.meta_loss(losses, meta_batch.y)
-        return TrainingPass(outputs, losses, meta_loss, (meta_batch,), *last[0], None)
+        return TrainingPass(outputs, own_outputs, losses, meta_loss, (meta_batch,), *last[0], None)
 
     def losses_at(self, module: nn.Module, params: Params, rows: tuple[Batch, ...]) -> Tensor:
         """Per-sample losses at other parameters; the module's buffers stay as they are."""
-        return self._losses(module, rows, {**params, **copy_of_buffers(module)})[1]
+        return self._losses(module, rows, {**params, **copy_of_buffers(module)})[-1]
 
     def repeated(self, module: nn.Module, params: Params, forward: TrainingPass) -> Tensor:
         """Repeat a training pass at other parameters: same rows, random numbers and buffers."""
@@ -256,7 +273,7 @@ class Objective:
         states, buffers = forward.start
         buffers = {name: buffer.clone() for name, buffer in buffers.items()}
         with replayed(self._drawn_from(forward.rows[0]), states):
-            return self._losses(module, forward.rows, {**params, **buffers})[1]
+            return self._losses(module, forward.rows, {**params, **buffers})[-1]
 
     def _drawn_from(self, batch: Batch) -> Generators:
         own = self._now.generators
@@ -264,11 +281,17 @@ class Objective:
 
     def _losses(
         self, module: nn.Module, rows: tuple[Batch, ...], state: Params | None = None
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Run rows; return the outputs of a rank's own, those of all, and their losses."""
         X = rows[0].X if len(rows) == 1 else _concatenate([batch.X for batch in rows])
         y = rows[0].y if len(rows) == 1 else torch.cat([batch.y for batch in rows])
-        outputs = outputs_of(module, X, self.autocast_dtype, state)
-        return outputs, self.criterion(outputs, y)
+        ranks = self.ranks
+        if ranks.size > 1:
+            state = ranks.handed_out({**trainable(module), **(state or {})})
+        with ranks.batch_statistics():
+            own_outputs = outputs_of(module, X, self.autocast_dtype, state)
+        outputs = ranks.whole(own_outputs, [batch.n_rows for batch in rows])
+        return own_outputs, outputs, self.criterion(outputs, y)
 
 
 def sample_mean(values: Tensor, sample_weight: Tensor | None) -> Tensor:

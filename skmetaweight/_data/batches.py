@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from skmetaweight._bilevel.objective import Batch
+from skmetaweight._bilevel.ranks import ALONE, Ranks
 from skmetaweight._data.dataset_rows import DatasetRows, native
 
 
@@ -71,9 +72,14 @@ class Rows(Dataset):
         weight = () if one.sample_weight is None else (one.sample_weight[0],)
         return (X, one.y[0], one.index[0], *weight)
 
-    def take(self, index: Tensor) -> Batch:
-        """Return the rows at an index of shape (n,), on the device."""
-        return self._pick(index, index)
+    def take(self, index: Tensor, ranks: Ranks = ALONE) -> Batch:
+        """Return the rows at an index of shape (n,), on the device; of X, a rank's own alone."""
+        if ranks.size == 1:
+            return self._pick(index, index)
+        own = index[ranks.own(len(index))]
+        X = self._pick(own, own).X if len(own) else _each(_none_of, self.take(index[:1]).X)
+        weight = None if self.sample_weight is None else self.sample_weight[index]
+        return Batch(X, self.y[index], index, weight)
 
     def _pick(self, places: Tensor | slice, index: Tensor) -> Batch:
         """Return rows by their index, or by a slice, which copies nothing from a tensor."""
@@ -136,6 +142,10 @@ def _each(function: Callable[[Any], Any], X: Any) -> Any:
     return {name: function(v) for name, v in X.items()} if isinstance(X, dict) else function(X)
 
 
+def _none_of(x: Tensor) -> Tensor:
+    return x[:0]
+
+
 class RowBatches:
     """Shuffled batches of rows, for one epoch each time it is iterated.
 
@@ -147,6 +157,8 @@ class RowBatches:
     generator : torch.Generator
         On the CPU; draws the order of the rows.
     shuffle : bool, default=True
+    ranks : Ranks, optional
+        Each of which reads its own rows of the same batches.
     """
 
     def __init__(
@@ -156,8 +168,10 @@ class RowBatches:
         generator: torch.Generator,
         *,
         shuffle: bool = True,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.rows = rows
+        self.ranks = ranks
         self.batch_size = batch_size
         self.shuffle = shuffle
         self._generator = generator
@@ -175,4 +189,4 @@ class RowBatches:
         n_batches = len(self)
         for i in range(n_batches):
             stop = n if i == n_batches - 1 else (i + 1) * self.batch_size
-            yield self.rows.take(order[i * self.batch_size : stop])
+            yield self.rows.take(order[i * self.batch_size : stop], self.ranks)

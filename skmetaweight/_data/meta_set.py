@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from skmetaweight._arrays import read_array
 from skmetaweight._bilevel.objective import Batch
+from skmetaweight._bilevel.ranks import ALONE, Ranks
 from skmetaweight._data.batches import Rows
 from skmetaweight._messages import listed
 
@@ -112,16 +113,26 @@ class MetaBatches(Iterator[Batch]):
         A meta set that is smaller is given whole each time.
     generator : torch.Generator
         On the CPU.
+    ranks : Ranks, optional
+        Each of which reads its own rows of the same batches.
     """
 
-    def __init__(self, rows: Rows, batch_size: int, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        rows: Rows,
+        batch_size: int,
+        generator: torch.Generator,
+        ranks: Ranks = ALONE,
+    ) -> None:
         self._rows = rows
+        self._ranks = ranks
         self._size = min(batch_size, len(rows))
         self._generator = generator
         self._order = torch.empty(0, dtype=torch.long)
         self._everything = None
         if self._size == len(rows):
-            self._everything = rows.take(torch.arange(len(rows), device=rows.device))
+            everything = torch.arange(len(rows), device=rows.device)
+            self._everything = rows.take(everything, ranks)
 
     def __next__(self) -> Batch:
         if self._everything is not None:
@@ -130,4 +141,4 @@ class MetaBatches(Iterator[Batch]):
             shuffled = torch.randperm(len(self._rows), generator=self._generator)
             self._order = torch.cat([self._order, shuffled.to(self._rows.device)])
         index, self._order = self._order[: self._size], self._order[self._size :]
-        return self._rows.take(index)
+        return self._rows.take(index, self._ranks)

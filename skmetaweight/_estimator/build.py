@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from skmetaweight._bilevel.ranks import Ranks
 from skmetaweight._data.fit_data import FitData
 from skmetaweight._data.unusual import warn_of_lost_digits
 from skmetaweight._estimator.default_network import default_network_options, set_statistics
@@ -19,6 +20,7 @@ from skmetaweight._messages import listed, shortened, written
 from skmetaweight._tabular.modules import TabularMLP
 from skmetaweight._training.building import as_callbacks
 from skmetaweight._training.net import ReweightedNet
+from skmetaweight._training.processes import are_several, own_gpu
 from skmetaweight.reweighting import METHODS, Reweighter
 
 
@@ -33,7 +35,7 @@ def resolve_device(device: str | torch.device) -> torch.device:
     if device != "auto":
         return _available(device)
     if torch.cuda.is_available():
-        return torch.device("cuda")
+        return own_gpu() if are_several() else torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
@@ -45,6 +47,8 @@ def _available(device: str | torch.device) -> torch.device:
             f"device={device!r} is no device of torch's: pass 'auto', 'cpu', 'cuda', 'cuda:0' or "
             "'mps'."
         ) from error
+    if given == torch.device("cuda") and are_several() and is_there(given):
+        return own_gpu()
     if not is_there(given):
         raise ValueError(
             f"device={str(device)!r} is not available here with torch {torch.__version__}: pass "
@@ -70,6 +74,7 @@ def build_net(
     reweighter: Reweighter,
     device: torch.device,
     seed: int,
+    ranks: Ranks,
     *,
     constant_lr: bool,
 ) -> ReweightedNet:
@@ -93,7 +98,7 @@ def build_net(
         verbose=estimator.verbose,
         device=device,
         classes=list(range(n_classes)),
-        **of_each_fit(estimator, len(data.train.y), device),
+        **of_each_fit(estimator, len(data.train.y), device, ranks),
         **options,
     )
     if constant_lr:
@@ -108,9 +113,9 @@ def build_net(
     return net
 
 
-def of_each_fit(estimator: Any, n_train: int, device: torch.device) -> dict[str, Any]:
+def of_each_fit(estimator: Any, n_train: int, device: torch.device, ranks: Ranks) -> dict[str, Any]:
     """Return what a net is told anew in each fit, also in one that goes on."""
-    batch_size = _batch_size(estimator.batch_size, n_train)
+    batch_size = _batch_size(estimator.batch_size, n_train, ranks)
     return {
         "batch_size": batch_size,
         "meta_share": estimator.meta_share,
@@ -191,10 +196,11 @@ def _parameters_of(made: Any) -> set[str]:
         return set()
 
 
-def _batch_size(batch_size: int | str, n_train: int) -> int:
+def _batch_size(batch_size: int | str, n_train: int, ranks: Ranks) -> int:
+    """Return the rows of a batch, those of all ranks."""
     if batch_size == "auto":
         return 64 if n_train < 1200 else 128 if n_train < 3500 else 256
-    return n_train if batch_size == -1 else int(batch_size)
+    return n_train if batch_size == -1 else int(batch_size) * ranks.size
 
 
 def _lr_schedule(lr_schedule: Any) -> str | tuple[int, ...]:

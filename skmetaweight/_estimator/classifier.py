@@ -113,7 +113,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         replaces it, and ``partial_fit`` keeps the rate constant.
     max_epochs : int, default=25
     batch_size : int or "auto", default="auto"
-        Rows per batch, -1 for all. "auto" is 256, 128 below 3,500 rows, 64 below 1,200.
+        Rows per batch, -1 for all. "auto" is 256, 128 below 3,500 rows, 64 below 1,200. In a fit on
+        several processes, a number is for each of them.
     callbacks : list of skorch callbacks, a single one, or None, default=None
         The meta set takes the place of skorch's validation set.
     warm_start : bool, default=False
@@ -128,7 +129,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         What the default network does to numbers first. "quantile" makes each column normal by
         scikit-learn's QuantileTransformer, for long tails and outliers.
     device : str or torch.device, default="auto"
-        "auto" takes CUDA, then MPS, then the CPU.
+        "auto" takes CUDA, then MPS, then the CPU. Of several processes, each takes its own GPU.
     mixed_precision : "bfloat16" or None, default=None
         What torch's autocast computes the layers of the network in, on a CPU or a CUDA GPU. Its
         parameters, the losses, the weights and all that is learned of them keep their precision.

@@ -17,13 +17,14 @@ from skmetaweight._estimator.settings_text import name_of, text_of
 from skmetaweight._messages import listed
 from skmetaweight._training.building import as_callbacks
 from skmetaweight._training.checkpoint import FitCheckpoint
+from skmetaweight._training.midway import checksum
 
 WITHOUT_EFFECT = {"checkpoint", "warm_start", "verbose", "show_progress", "callbacks"}
 """Parameters with which a fit is still the same; callbacks are described apart."""
 
 
-def described_fit(estimator: Any, data: FitData, seed: int) -> dict[str, str]:
-    """Return the parameters and the data of a fit as short texts by name.
+def repeatable_fit(estimator: Any, data: FitData, seed: int) -> dict[str, str]:
+    """Describe a fit that can be run again.
 
     Raises
     ------
@@ -35,6 +36,11 @@ def described_fit(estimator: Any, data: FitData, seed: int) -> dict[str, str]:
             "A checkpoint needs a random_state, without which the same fit would draw other "
             "numbers when it is to go on: pass e.g. random_state=0."
         )
+    return described_fit(estimator, data, seed)
+
+
+def described_fit(estimator: Any, data: FitData, seed: int) -> dict[str, str]:
+    """Return the parameters and the data of a fit as short texts by name."""
     settings = {name: v for name, v in settings_of(estimator).items() if name not in WITHOUT_EFFECT}
     train, meta = data.train, data.meta
     return {
@@ -49,6 +55,14 @@ def described_fit(estimator: Any, data: FitData, seed: int) -> dict[str, str]:
         "trusted y": _of_data(meta.y),
         "skmetaweight": versions()["skmetaweight"],
     }
+
+
+def common_to_ranks(estimator: Any, data: FitData, seed: int, net: Any) -> dict[str, str]:
+    """Return what is the same in all processes of a fit."""
+    described = described_fit(estimator, data, seed)
+    del described["device"]
+    first = f"checksum {checksum(net.module_.state_dict()):08x}"
+    return {**described, "first parameters of the module": first}
 
 
 def _of_callbacks(callbacks: Any) -> str:

@@ -15,14 +15,16 @@ from skmetaweight._estimator.build import build_net, resolve_device
 from skmetaweight._estimator.components import check_components, check_smallest_batch
 from skmetaweight._estimator.default_network import follow_ranges
 from skmetaweight._estimator.diagnosis import diagnose
-from skmetaweight._estimator.fingerprint import described_fit
+from skmetaweight._estimator.fingerprint import common_to_ranks, repeatable_fit
 from skmetaweight._estimator.label_quality import judge
 from skmetaweight._estimator.net_params import check_params
 from skmetaweight._estimator.resumption import continued, settings_of
 from skmetaweight._estimator.seeding import drawing, draws_alone, fresh_or_given
+from skmetaweight._training.agreement import refuse_differences
 from skmetaweight._training.checkpoint import resumable
 from skmetaweight._training.confirmation import FEWEST_EPOCHS, MANY_TRUSTED_ROWS
 from skmetaweight._training.net import ReweightedNet
+from skmetaweight._training.processes import ranks_of_fit
 from skmetaweight._training.tasks import FitTasks, run_as_task
 from skmetaweight.reweighting import Reweighter, make_reweighter
 from skmetaweight.reweighting._weighting import WeightingFunction
@@ -55,25 +57,28 @@ def run_fit(
     reweighter = make_reweighter(estimator.method, **estimator._method_params())
     check_params(reweighter)
     estimator._told = set(estimator._told) if resume else set()
-    random_state = fresh_or_given(estimator.random_state)
-    seed = int(random_state.randint(np.iinfo(np.int32).max))
     device = resolve_device(estimator.device)
     n_epochs = epochs or estimator.max_epochs
-    # A fit that goes on draws other numbers than the fits before it.
-    start = seed + (estimator.net_.n_batches_ if resume else 0)
-    with ExitStack() as seeding:
+    with ranks_of_fit(device) as ranks, ExitStack() as seeding:
+        random_state = fresh_or_given(estimator.random_state, ranks)
+        seed = int(random_state.randint(np.iinfo(np.int32).max))
+        # A fit that goes on draws other numbers than the fits before it.
+        start = seed + (estimator.net_.n_batches_ if resume else 0)
         seeding.enter_context(drawing(estimator, reweighter, device, start))
         data = check_fit_data(
             estimator, given, resume=resume, classes=classes, random_state=random_state
         )
         constant_lr = epochs is not None
         if resume:
-            net = continued(estimator, given.X, len(data.train.y), seed, constant_lr=constant_lr)
+            n_train = len(data.train.y)
+            net = continued(estimator, given.X, n_train, seed, ranks, constant_lr=constant_lr)
         else:
-            net = build_net(estimator, data, reweighter, device, seed, constant_lr=constant_lr)
+            net = build_net(
+                estimator, data, reweighter, device, seed, ranks, constant_lr=constant_lr
+            )
             net.settings_ = settings_of(estimator)
         net.is_stream_ = constant_lr
-        net.draws_alone_ = draws_alone(estimator, reweighter)
+        net.draws_alone_, net.ranks_ = draws_alone(estimator, reweighter), ranks
         rows = net.make_rows(*weigh_by_class(estimator.class_weight, data.classes, data.train))
         check_components(net, rows, len(data.classes))
         check_smallest_batch(net, rows)
@@ -86,8 +91,10 @@ def run_fit(
             net.train(rows, net.make_rows(*data.meta), n_epochs, tasks=tasks, **options)
             _keep_results(estimator, net, data, rows)
 
-        if epochs is None:
-            with resumable(net, partial(described_fit, estimator, data, seed)):
+        if ranks.size > 1:
+            refuse_differences(ranks, common_to_ranks(estimator, data, seed, net))
+        if epochs is None and ranks.rank == 0:
+            with resumable(net, partial(repeatable_fit, estimator, data, seed)):
                 run_as_task(run, estimator, data.classes, n_epochs, given)
         else:
             run(FitTasks())

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from skmetaweight._bilevel.ranks import Ranks
 from skmetaweight._data.containers import open_X
 from skmetaweight._data.validation import unfitted_table
 from skmetaweight._estimator.build import of_each_fit, resolve_device
@@ -42,7 +43,7 @@ def settings_of(estimator: Any) -> dict[str, Any]:
 
 
 def continued(
-    estimator: Any, X: Any, n_train: int, seed: int, *, constant_lr: bool
+    estimator: Any, X: Any, n_train: int, seed: int, ranks: Ranks, *, constant_lr: bool
 ) -> ReweightedNet:
     """Copy the net of the last fit, with the settings that the estimator has now.
 
@@ -76,7 +77,7 @@ def continued(
         elif name in vars(net) or name.startswith(PREFIXES_OF_EACH_FIT):
             value = settings[name]
             setattr(net, name, as_callbacks(value) if name == "callbacks" else value)
-    for name, value in of_each_fit(estimator, n_train, net.parameter.device).items():
+    for name, value in of_each_fit(estimator, n_train, net.parameter.device, ranks).items():
         setattr(net, name, value)
     if any(name.startswith(("callbacks", "show_progress", "checkpoint")) for name in changed):
         net._initialize_callbacks()

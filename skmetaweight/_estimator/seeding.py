@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from skmetaweight._bilevel.ranks import Ranks
 from skmetaweight.reweighting import METHODS, Reweighter
 
 KNOWN = {"torch", "skorch"}
@@ -31,10 +32,10 @@ _TORCH_S_OWN = threading.RLock()
 """Held while torch's generators, which all threads share, are seeded."""
 
 
-def fresh_or_given(random_state: Any) -> np.random.RandomState:
-    """Return a RandomState that does not touch NumPy's global one."""
+def fresh_or_given(random_state: Any, ranks: Ranks) -> np.random.RandomState:
+    """Return a RandomState that does not touch NumPy's global one, the same in all ranks."""
     if random_state is None:
-        return np.random.RandomState(np.random.PCG64())
+        return np.random.RandomState(ranks.everyones(np.random.PCG64())[0])
     return check_random_state(random_state)
 
 

@@ -13,6 +13,7 @@ It may import ``_bilevel``, ``_data`` and ``reweighting``. Read in this order:
    in a file that runs no code, and a net that goes on from it;
 6. ``checkpoint``, ``fit_folder``, ``locks``: a fit that is kept after each epoch, and where;
    ``midway``, ``callback_state``: all that it has come to;
-7. ``epoch``, ``epoch_bar``, ``tasks``: what the history, the screen and scikit-learn's callbacks
+7. ``processes``, ``agreement``: the processes of a fit, and what they must have in common;
+8. ``epoch``, ``epoch_bar``, ``tasks``: what the history, the screen and scikit-learn's callbacks
    are told.
 """

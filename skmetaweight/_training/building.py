@@ -9,10 +9,17 @@ import torch
 from skorch.callbacks import Callback
 from torch import nn
 
-from skmetaweight._messages import listed, shortened
+from skmetaweight._bilevel.ranks import Ranks
+from skmetaweight._messages import listed, shortened, written
 
 TRAINABLE = (torch.float32, torch.float64)
 """What parameters can be learned in, and weights from their losses."""
+
+TELLING = {
+    *("Checkpoint", "TrainEndCheckpoint", "PrintLog", "ProgressBar", "EpochBar", "TensorBoard"),
+    *("MlflowLogger", "NeptuneLogger", "SacredLogger", "WandbLogger"),
+}
+"""Callbacks of skorch's and ours that only write or show something."""
 
 LONE_ROW = "more than 1 value per channel"
 """What torch says of batch statistics of one row."""
@@ -138,6 +145,24 @@ def refuse_changed_parts(net: Any, before: dict[str, Any]) -> None:
         raise ValueError(
             "A callback has frozen all parameters of the module: there is nothing left to be "
             "trained. Let it leave some, those of the last layer at least."
+        )
+
+
+def only_tells(callback: Any) -> bool:
+    """Whether one process is enough to run a callback."""
+    return any(
+        base.__name__ in TELLING and base.__module__.split(".")[0] in ("skorch", "skmetaweight")
+        for base in type(callback).__mro__
+    )
+
+
+def refuse_loader(ranks: Ranks, iterator: Any) -> None:
+    """Raise a ValueError if a loader of the user's would have to part its batches."""
+    if ranks.size > 1:
+        raise ValueError(
+            f"iterator_train={written(iterator)} with options cannot be used in a fit on several "
+            "processes, which part the batches among them: leave out iterator_train and "
+            "iterator_train__*."
         )
 
 

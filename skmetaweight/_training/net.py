@@ -12,6 +12,7 @@ from torch import Tensor
 from skmetaweight._bilevel.objective import Batch
 from skmetaweight._data.batches import Rows
 from skmetaweight._messages import explained
+from skmetaweight._training.agreement import refuse_drift, refuse_what_needs_one
 from skmetaweight._training.building import refuse_changed_parts, refuse_lone_row
 from skmetaweight._training.calibration import fit_temperature, kept_out
 from skmetaweight._training.confirmation import strength_of
@@ -19,6 +20,9 @@ from skmetaweight._training.prepared_net import PreparedNet
 from skmetaweight._training.rows_net import EVALUATION_ROWS
 from skmetaweight._training.tasks import FitTasks, StopFit
 from skmetaweight.reweighting import Evaluation, StepResult
+
+SENSITIVE = ("train_loss", "effective_sample_size")
+"""Columns of the history by which processes know that they train the same."""
 
 
 class ReweightedNet(PreparedNet):
@@ -51,6 +55,8 @@ class ReweightedNet(PreparedNet):
         untaught = torch.empty(0).long() if temperature else kept_out(meta_rows, self.first_seed_)
         self._begin(rows, meta_rows, epochs, untaught, confirm=confirm, **objective)
         self.tasks_ = tasks
+        if self.ranks_.size > 1:
+            refuse_what_needs_one(self, rows)
         self.notify("on_train_begin", X=rows, y=rows.y)
         try:
             self.fit_loop(rows, epochs=epochs - self.schedule_.n_begun)
@@ -153,11 +159,17 @@ class ReweightedNet(PreparedNet):
     ) -> None:
         """Tell scikit-learn's callbacks; those of skorch come next."""
         super().on_epoch_end(net, dataset_train, dataset_valid, **kwargs)
-        self.tasks_.end_epoch(self)
+        if self.ranks_.everyones(self.tasks_.end_epoch(self))[0]:
+            raise StopFit
 
     def _record_meta_loss(self) -> None:
         losses = self.evaluate(self.meta_rows_).losses
         meta_loss = self.objective_.meta_loss(losses, self.meta_rows_.y).item()
+        if self.ranks_.size > 1:
+            epoch: Any = self.history[-1]
+            numbers = {name: epoch[name] for name in SENSITIVE}
+            refuse_drift(self.ranks_, {"meta_loss": meta_loss, **numbers})
+            meta_loss = self.ranks_.everyones(meta_loss)[0]
         self._check_finite("meta loss", meta_loss)
         self._confirm()
         is_best = self.best_.compare(self.n_epochs_, meta_loss, self.module_, self.reweighter_)
@@ -170,7 +182,9 @@ class ReweightedNet(PreparedNet):
         confirmation = self.confirmation_
         if confirmation is None:
             return
-        confirmation.compare(self.objective_, self.module_.eval())
+        # All ranks compare all of the rows.
+        confirmation.compare(replace(self.objective_, stage=None), self.module_.eval())
+        confirmation.evidence = self.ranks_.everyones(confirmation.evidence)[0]
         if confirmation.is_settled(self.n_epochs_):
             self.noise_evidence_ = confirmation.evidence
             self.reweighter_.strength_ = strength_of(confirmation.evidence)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from skmetaweight._bilevel.last_layer import find_head
 from skmetaweight._bilevel.objective import Objective, Stage
 from skmetaweight._bilevel.randomness import Generators, default_generators, draw_from
+from skmetaweight._bilevel.ranks import ALONE
 from skmetaweight._data.batches import Rows
 from skmetaweight._data.meta_set import MetaBatches
 from skmetaweight._training.best_epoch import BestEpoch
@@ -155,7 +156,9 @@ class PreparedNet(RecordedNet):
         self._make_objective(rows, 0.0 if confirm else self.meta_share, untaught, **objective)
         n_trusted = torch.bincount(meta_rows.y, minlength=self.reweighter_.n_classes_)
         self.reweighter_.bind(self.objective_, len(rows), n_trusted)
-        self.meta_batches_ = MetaBatches(meta_rows, self.meta_batch_size, self.generator_)
+        self.meta_batches_ = MetaBatches(
+            meta_rows, self.meta_batch_size, self.generator_, self.ranks_
+        )
         self.confirmation_ = (
             Confirmation(rows, meta_rows, epochs, self.generator_) if confirm else None
         )
@@ -170,7 +173,8 @@ class PreparedNet(RecordedNet):
         self.module_.eval()
         del self.best_, self.schedule_, self.meta_batches_, self.generator_, self.log_, self.tasks_
         draw_from(None, self.module_)
-        self.stage_.generators = None
+        self.stage_.generators, self.stage_.ranks = None, ALONE
+        vars(self).pop("ranks_", None)
         del self.stage_, self.confirmation_, self.parts_
 
     def _make_objective(
@@ -189,7 +193,7 @@ class PreparedNet(RecordedNet):
         )
         weight = None if meta_class_weight is None else self.parameter.new_tensor(meta_class_weight)
         has_log_loss = isinstance(self.criterion_, nn.CrossEntropyLoss | nn.NLLLoss)
-        self.stage_ = Stage(share, self._drawn_from())
+        self.stage_ = Stage(share, self._drawn_from(), self.ranks_)
         self.objective_ = Objective(
             self.losses_,
             self.meta_share,
@@ -203,12 +207,20 @@ class PreparedNet(RecordedNet):
         )
 
     def _drawn_from(self) -> Generators:
-        """Give dropout a generator of this training's; torch's own are others' if it suffices."""
-        device = self.parameter.device
+        """Give dropout a generator of this training's; torch's own are others' if it suffices.
+
+        Each rank draws other numbers for its rows.
+        """
+        device, rank = self.parameter.device, self.ranks_.rank
         seed = int(torch.randint(2**62, (), generator=self.generator_))
-        generator = torch.Generator(device).manual_seed(seed)
+        generator = torch.Generator(device).manual_seed(seed + rank)
         draw_from(generator, self.module_)
-        return (generator,) if self.draws_alone_ else (generator, *default_generators(device))
+        if self.draws_alone_:
+            return (generator,)
+        if rank:
+            for shared in default_generators(device):
+                shared.manual_seed(seed + rank)
+        return (generator, *default_generators(device))
 
     def _schedule(self, epochs: int) -> Schedule:
         """Schedule the learning rate, unless a callback does."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from skmetaweight._bilevel.objective import Batch, Objective
 from skmetaweight._data.batches import Rows
-from skmetaweight._training.building import refuse_missing_monitor
+from skmetaweight._training.building import only_tells, refuse_missing_monitor
 from skmetaweight._training.rows_net import EVALUATION_ROWS, RowsNet
 
 
@@ -35,9 +35,14 @@ class RecordedNet(RowsNet):
     n_epochs_: int
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
-        """Tell the callbacks; an error of one is told with its name, unless it is ours."""
+        """Tell the callbacks; an error of one is told with its name, unless it is ours.
+
+        Of several ranks, only the first runs those that write or show something.
+        """
         getattr(self, method_name)(self, **cb_kwargs)
         for name, callback in self.callbacks_:
+            if self.ranks_.rank and only_tells(callback):
+                continue
             try:
                 getattr(callback, method_name)(self, **cb_kwargs)
             except Exception as error:

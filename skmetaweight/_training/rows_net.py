@@ -14,12 +14,14 @@ from torch.utils.data import DataLoader
 
 from skmetaweight._bilevel.forward import outputs_of
 from skmetaweight._bilevel.objective import Batch
+from skmetaweight._bilevel.ranks import ALONE, Ranks
 from skmetaweight._data.batches import RowBatches, Rows
 from skmetaweight._data.dataset_rows import DatasetRows
 from skmetaweight._messages import explained
 from skmetaweight._training.building import (
     TRAINABLE,
     check_trainable,
+    refuse_loader,
     refuse_unknown_callbacks,
 )
 from skmetaweight._training.loading import LoadedBatches
@@ -57,8 +59,8 @@ class Judgement(NamedTuple):
 class RowsNet(NeuralNetClassifier):
     """A skorch classifier that works on :class:`Rows`, all of them validated.
 
-    While it trains, ``generator_`` draws the order of the rows. Its probabilities are those of
-    ``temperature_``, which training sets.
+    While it trains, ``generator_`` draws the order of the rows, and each of ``ranks_`` runs some.
+    Its probabilities are those of ``temperature_``, which training sets.
 
     Parameters
     ----------
@@ -73,6 +75,7 @@ class RowsNet(NeuralNetClassifier):
         self.autocast_dtype = autocast_dtype
 
     generator_: torch.Generator
+    ranks_: Ranks = ALONE
     temperature_: float = 1.0
 
     def initialize_callbacks(self) -> RowsNet:
@@ -146,7 +149,8 @@ class RowsNet(NeuralNetClassifier):
         size = len(dataset) if self.batch_size == -1 else self.batch_size
         if in_tensors:
             shuffle = training and options.get("shuffle", True)
-            return RowBatches(dataset, size, self.generator_, shuffle=shuffle)
+            return RowBatches(dataset, size, self.generator_, shuffle=shuffle, ranks=self.ranks_)
+        refuse_loader(self.ranks_, iterator)
         if training and is_plain and not options.keys() & {"sampler", "batch_sampler"}:
             options.setdefault("shuffle", True)  # skorch's default is the order of the rows
         if "batch_sampler" not in options:

@@ -46,20 +46,13 @@ class FitTasks:
             self._epoch = self._context.subcontext(task_name="epoch")
             self._epoch.call_on_fit_task_begin(estimator=self._estimator, **self._task)
 
-    def end_epoch(self, net: Any) -> None:
-        """End the subtask of an epoch.
-
-        Raises
-        ------
-        StopFit
-            If a callback asks to stop.
-        """
-        if self._context is not None and self._epoch.call_on_fit_task_end(
+    def end_epoch(self, net: Any) -> bool:
+        """End the subtask of an epoch; return whether a callback asks to stop."""
+        return self._context is not None and self._epoch.call_on_fit_task_end(
             estimator=self._estimator,
             reconstruction_attributes=lambda: {"net_": _frozen(net), "classes_": self._classes},
             **self._task,
-        ):
-            raise StopFit
+        )
 
     def __reduce__(self) -> tuple[type[FitTasks], tuple[()]]:
         return type(self), ()

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from torch.utils.data import Dataset
 
+from skmetaweight._bilevel.ranks import Ranks
 from skmetaweight._data.batches import RowBatches, Rows
+from skmetaweight._data.dataset_rows import DatasetRows
 
 CPU = torch.device("cpu")
 
@@ -64,6 +67,33 @@ def test_rows_of_any_container(make, dtype, tmp_path):
     assert torch.equal(batch.index, index)
     assert batch.sample_weight is None
     assert batch.n_rows == 4
+
+
+class Items(Dataset):
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, i):
+        return table()[i]
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+@pytest.mark.parametrize(
+    "make",
+    [*CONTAINERS.values(), lambda path: {"a": table()}, lambda path: DatasetRows(Items())],
+    ids=[*CONTAINERS, "dict", "dataset"],
+)
+def test_ranks_read_their_own_rows_of_a_batch(make, size, tmp_path):
+    rows = make_rows(make(tmp_path), sample_weight=np.arange(10.0))
+    index = torch.tensor([7, 0, 3])
+    batches = [rows.take(index, Ranks(rank, size)) for rank in range(size)]
+    parts = [batch.X["a"] if isinstance(batch.X, dict) else batch.X for batch in batches]
+    assert max(map(len, parts)) == -(-3 // size)
+    assert torch.equal(torch.cat(parts), torch.as_tensor(table()[index], dtype=torch.float32))
+    for batch in batches:
+        assert torch.equal(batch.y, index % 3)
+        assert torch.equal(batch.index, index)
+        assert batch.sample_weight.tolist() == index.tolist()
 
 
 @pytest.mark.parametrize("name", ["csr matrix", "memory map"])

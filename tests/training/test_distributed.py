@@ -1,0 +1,132 @@
+"""One fit on several processes of this machine finds what it finds in one."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from skmetaweight._bilevel.ranks import Ranks
+from tests.conftest import quick
+from tests.training._processes import (
+    CASES,
+    DATA,
+    fit_cases,
+    fitted,
+    found,
+    in_a_group_of_the_users,
+    on_processes,
+    refusals,
+    sent_in_a_step,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+ON_FOUR = ["mw-net, exact", "one trusted row, exact"]
+
+Found = dict[str, dict[str, np.ndarray]]
+
+
+@pytest.fixture(scope="module")
+def on_two() -> list[Found]:
+    return on_processes(2, fit_cases, list(CASES))
+
+
+@pytest.fixture(scope="module")
+def on_four() -> list[Found]:
+    return on_processes(4, fit_cases, ON_FOUR)
+
+
+@pytest.fixture(scope="module")
+def said() -> list[dict[str, str]]:
+    return on_processes(2, refusals)
+
+
+def assert_same_as_alone(name: str, answers: Any) -> None:
+    assert all(isinstance(answer, dict) for answer in answers), answers
+    alone, (first, *others) = found(fitted(name)), [answer[name] for answer in answers]
+    for part, expected in alone.items():
+        np.testing.assert_allclose(first[part], expected, rtol=1e-6, atol=1e-6, err_msg=part)
+        for other in others:
+            np.testing.assert_array_equal(other[part], first[part], err_msg=part)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_processes_find_what_one_does(name: str, on_two: list[Found]) -> None:
+    assert_same_as_alone(name, on_two)
+
+
+@pytest.mark.parametrize("name", ON_FOUR)
+def test_four_processes_find_what_one_does(name: str, on_four: list[Found]) -> None:
+    assert_same_as_alone(name, on_four)
+
+
+def test_dropout_draws_other_numbers_in_each_process() -> None:
+    net, seeds = quick().fit(DATA.X, DATA.y, meta_mask=DATA.mask).net_, set()
+    for rank in range(3):
+        net.generator_, net.ranks_ = torch.Generator().manual_seed(0), Ranks(rank, 3)
+        seeds.add(net._drawn_from()[0].initial_seed())
+    assert len(seeds) == 3
+
+
+def test_cases_take_the_ways_that_they_name() -> None:
+    modes = {
+        name: fitted(name).net_.reweighter_.alignments_.mode
+        for name in CASES
+        if name.startswith("mw-net, exact")
+    }
+    assert list(modes.values()) == ["layer-by-layer", "forward-mode", "double-backward"]
+
+
+@pytest.mark.parametrize(
+    ("what", "beginning"),
+    [
+        ("data", "ValueError: Processes 0 and 1 of a fit on 2 were given different y (y: "),
+        ("parameters", "ValueError: Processes 0 and 1 of a fit on 2 were given different lr (lr: "),
+        ("checkpoint", "ValueError: checkpoint needs a fit in one process"),
+        ("loader", "ValueError: iterator_train=DataLoader with options cannot be used in a fit on"),
+        ("drift", "ValueError: Processes 0 and 1 of a fit have drifted apart: "),
+        ("search", "ValueError: Of several fits at a time in a process group, the messages would"),
+        ("rows that mix", "ValueError: The module InPieces makes something else of rows that are"),
+    ],
+)
+def test_what_cannot_be_is_one_error_in_all_processes(
+    what: str, beginning: str, said: list[dict[str, str]]
+) -> None:
+    assert all(answer[what].startswith(beginning) for answer in said), said
+
+
+def test_a_process_that_fails_ends_the_others_with_its_error(said: list[dict[str, str]]) -> None:
+    first, second = (answer["one that fails"] for answer in said)
+    assert second == "RuntimeError: out of luck"
+    assert first == (
+        "LostRankError: Process 0 of a fit on 2 cannot reach the others. Process 1 failed: "
+        "RuntimeError: out of luck"
+    )
+
+
+def test_one_process_shows_what_all_find(said: list[dict[str, str]]) -> None:
+    first, second = (answer["nothing"] for answer in said)
+    assert "train_loss" in first
+    assert second == ""
+
+
+def test_what_is_sent_in_a_step() -> None:
+    n_parameters, n_tensors, n_classes, width = 163, 10, 3, 8
+    statistics = 2 * [2 * 3 * width]  # of two layers: three numbers by channel and process
+    assert on_processes(2, sent_in_a_step)[0] == [
+        *statistics,
+        (40 + 8) * n_classes,
+        n_classes * (width + 1),
+        40,
+        *statistics,
+        n_parameters + n_tensors,
+    ]
+
+
+def test_a_process_that_dies_in_a_group_of_the_users_ends_the_others() -> None:
+    first, second = on_processes(2, in_a_group_of_the_users)
+    assert second is None, "it died"
+    assert first["is_there"]
+    assert first["weights"].std() > 0
+    assert first["told"].startswith("LostRankError: Process 0 of a fit on 2 cannot reach the other")
