@@ -36,12 +36,8 @@ from torch.autograd import forward_ad
 
 from skmetaweight._bilevel.chain import InapplicableModeError, chain_product
 from skmetaweight._bilevel.forward import Params
-from skmetaweight._bilevel.objective import (
-    Objective,
-    TrainingPass,
-    gradient,
-    trainable,
-)
+from skmetaweight._bilevel.gradients import gradient, trainable
+from skmetaweight._bilevel.objective import Objective, TrainingPass
 
 _FORWARD_MODE = threading.Lock()
 """torch has one level of forward-mode differentiation, which all threads share."""

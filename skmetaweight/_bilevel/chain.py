@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
 from skmetaweight._bilevel.forward import LayerCall, Params, edge_of
-from skmetaweight._bilevel.objective import Objective, TrainingPass, trainable
+from skmetaweight._bilevel.gradients import trainable
+from skmetaweight._bilevel.objective import Objective, TrainingPass
 from skmetaweight._bilevel.randomness import Dropout
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)

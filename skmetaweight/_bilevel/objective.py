@@ -1,4 +1,4 @@
-r"""What the methods differentiate: losses of both levels, the passes, the lookahead step."""
+r"""What the methods differentiate: losses of both levels, and the passes that compute them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from skmetaweight._bilevel.forward import (
     copy_of_buffers,
     outputs_of,
 )
+from skmetaweight._bilevel.gradients import trainable
 from skmetaweight._bilevel.randomness import (
     Generators,
     States,
@@ -302,48 +303,6 @@ def sample_mean(values: Tensor, sample_weight: Tensor | None) -> Tensor:
 def tiny(like: Tensor) -> float:
     """Return the smallest number that is safe to divide by."""
     return torch.finfo(like.dtype).tiny
-
-
-def trainable(module: nn.Module) -> Params:
-    """Return the parameters that require a gradient, by name."""
-    return {name: param for name, param in module.named_parameters() if param.requires_grad}
-
-
-def gradient(loss: Tensor, params: Params, *, retain_graph: bool = False) -> Params:
-    """Differentiate a loss with respect to params; parameters out of its reach get zeros."""
-    grads = torch.autograd.grad(
-        loss, list(params.values()), retain_graph=retain_graph, materialize_grads=True
-    )
-    return dict(zip(params, grads, strict=True))
-
-
-def accumulate(params: Params, grads: Params) -> None:
-    """Add grads to the ``.grad`` of params."""
-    for name, param in params.items():
-        param.grad = grads[name] if param.grad is None else param.grad + grads[name]
-
-
-def lookahead(params: Params, grads: Params, lookahead_lr: float) -> Params:
-    r"""Take the virtual SGD step :math:`\hat\theta = \theta - \alpha \nabla_\theta L`.
-
-    The result is detached from the graph and ready to be differentiated.
-    """
-    return {
-        name: torch.sub(param.detach(), grads[name], alpha=lookahead_lr).requires_grad_()
-        for name, param in params.items()
-    }
-
-
-def meta_gradient(
-    objective: Objective, module: nn.Module, params: Params, meta_batch: Batch
-) -> tuple[Params, Tensor]:
-    r"""Return :math:`\nabla L_{meta}` at params, and the detached meta loss there.
-
-    The pass uses the module's mode (batch statistics in train mode) and leaves its buffers alone.
-    """
-    losses = objective.losses_at(module, params, (meta_batch,))
-    loss = objective.meta_loss(losses, meta_batch.y)
-    return gradient(loss, params), loss.detach()
 
 
 def _concatenate(parts: list[Any]) -> Any:

@@ -10,7 +10,8 @@ from skorch.callbacks import Checkpoint
 from torch import Tensor, nn
 
 from skmetaweight._bilevel.forward import copy_of_buffers
-from skmetaweight._bilevel.objective import Objective, Stage, gradient, trainable
+from skmetaweight._bilevel.gradients import gradient, trainable
+from skmetaweight._bilevel.objective import Objective, Stage
 from skmetaweight._bilevel.randomness import Dropout
 from skmetaweight._bilevel.ranks import ALONE, Ranks
 from skmetaweight._data.batches import Rows

@@ -14,17 +14,9 @@ from torch import Tensor, nn
 
 from skmetaweight._bilevel.alignments import Alignments
 from skmetaweight._bilevel.forward import Params
+from skmetaweight._bilevel.gradients import gradient, meta_gradient, trainable
 from skmetaweight._bilevel.last_layer import LastLayerAlignments
-from skmetaweight._bilevel.objective import (
-    Batch,
-    Objective,
-    TrainingPass,
-    gradient,
-    meta_gradient,
-    sample_mean,
-    tiny,
-    trainable,
-)
+from skmetaweight._bilevel.objective import Batch, Objective, TrainingPass, sample_mean, tiny
 from skmetaweight.reweighting._memory import AlignmentMemory
 
 

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from skmetaweight._bilevel.alignments import Alignments
+from skmetaweight._bilevel.gradients import trainable
 from skmetaweight._bilevel.last_layer import LastLayerAlignments, find_head
-from skmetaweight._bilevel.objective import Batch, Objective, trainable
+from skmetaweight._bilevel.objective import Batch, Objective
 from tests._reference import cross_entropy, gradients, per_sample_alignments, stacked
 from tests.reweighting._cases import (
     APPROXIMATE_MODULE_CASES,

@@ -8,7 +8,8 @@ from torch import nn
 
 from skmetaweight._bilevel.alignments import Alignments
 from skmetaweight._bilevel.chain import BATCH_NORMS, SYMMETRIC, InapplicableModeError, chain_product
-from skmetaweight._bilevel.objective import Objective, trainable
+from skmetaweight._bilevel.gradients import trainable
+from skmetaweight._bilevel.objective import Objective
 from skmetaweight._bilevel.randomness import Dropout
 from tests._reference import per_sample_alignments
 from tests.reweighting._cases import (

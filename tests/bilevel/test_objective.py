@@ -6,14 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from skmetaweight._bilevel.objective import (
-    Objective,
-    Stage,
-    accumulate,
-    lookahead,
-    meta_gradient,
-    trainable,
-)
+from skmetaweight._bilevel.gradients import accumulate, lookahead, meta_gradient, trainable
+from skmetaweight._bilevel.objective import Objective, Stage
 from tests._reference import cross_entropy
 from tests.reweighting._cases import (
     MODULE_CASES,

@@ -14,8 +14,9 @@ from torch import nn
 
 from skmetaweight import FirstOrderMetaWeightNet, LearningToReweight, MetaWeightNet
 from skmetaweight._bilevel.alignments import Alignments
+from skmetaweight._bilevel.gradients import trainable
 from skmetaweight._bilevel.last_layer import LastLayerAlignments
-from skmetaweight._bilevel.objective import Batch, Objective, trainable
+from skmetaweight._bilevel.objective import Batch, Objective
 from skmetaweight._estimator.build import _autocast_dtype
 from skmetaweight.datasets import corrupt_labels
 from tests._reference import per_sample_alignments
