@@ -313,7 +313,7 @@ def _check_features(X: Any) -> Any:
     with explained("X", X, "is no table of numbers", "Pass numbers, NaN where one is missing."):
         X = check_array(X, **checks)
     largest = np.nanmax(np.abs(X.data if issparse(X) else X), initial=0)
-    if largest > LARGEST_FEATURE:
+    if float(largest) > LARGEST_FEATURE:
         raise ValueError(
             f"X has numbers as large as {largest:g}, whose squares are infinite: divide them "
             "by the largest."

@@ -275,7 +275,7 @@ def test_trusted_rows_may_have_other_categories(data: Data) -> None:
     assert clf.predict(X_meta).shape == data.y_meta.shape
 
 
-KINDS = {
+TYPES = {
     bool: int,
     np.int8: np.int64,
     float: int,
@@ -284,10 +284,10 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TYPES)
 def test_labels_are_those_of_y_whatever_y_meta_is(kind: Any, data: Data) -> None:
     y, y_meta = ((labels == 1).astype(int).astype(kind) for labels in (data.y, data.y_meta))
     clf = MetaWeightedEstimator(LogisticRegression(), quick())
-    clf.fit(data.X, y, X_meta=data.X_meta, y_meta=y_meta.astype(KINDS[kind]))
+    clf.fit(data.X, y, X_meta=data.X_meta, y_meta=y_meta.astype(TYPES[kind]))
     assert clf.classes_.dtype == clf.weigher_.classes_.dtype == clf.predict(data.X).dtype
     assert set(clf.predict(data.X)) <= set(y)
