@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
+from sklearn import config_context
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OrdinalEncoder, QuantileTransformer
 from sklearn.utils._missing import is_scalar_nan
@@ -83,7 +84,7 @@ class Table:
 
     def with_means(self, means: NDArray[Any]) -> Table:
         """Return a table that puts these means in place of missing numbers."""
-        imputer = _of_arrays(SimpleImputer()).fit(means[None])
+        imputer = SimpleImputer().fit(means[None])
         return replace(self, observed=np.arange(len(means)), imputer=imputer)
 
     def widened(self, X: Any) -> Table:
@@ -105,6 +106,7 @@ class Table:
         ranges = self.units.of_ranges(self.ranges)
         return ranges if self.observed is None else ranges.take(self.observed)
 
+    @config_context(transform_output="default")  # users may want frames of their own transformers
     def encode(self, X: Any) -> Any:
         """Return the matrix of validated rows; float32 that lacks nothing is returned as it is."""
         if isinstance(X, Mixed):
@@ -131,6 +133,7 @@ class Table:
         return self.encoder.transform(categories) + 2
 
 
+@config_context(transform_output="default")
 def fit_table(
     categorical: tuple[int, ...], X_train: Any, X_meta: Any, *, quantiles: bool = False
 ) -> Table:
@@ -160,7 +163,7 @@ def fit_table(
         if quantiles:
             scaler = _quantile_transformer(len(numbers)).fit(numbers)
             numbers = scaler.transform(numbers)
-        imputer = _of_arrays(SimpleImputer(add_indicator=True)).fit(numbers)
+        imputer = SimpleImputer(add_indicator=True).fit(numbers)
     encoder = _fit_encoder(X_train) if categorical else None
     table = replace(table, observed=observed, imputer=imputer, scaler=scaler)
     return replace(table, encoder=encoder, n_rows=X_train.shape[0])
@@ -177,11 +180,8 @@ def _why_not_sparse(*, quantiles: bool) -> str:
 
 def _quantile_transformer(n_rows: int) -> Any:
     every_row: Any = None  # a subsample would need a random state
-    n_quantiles = min(1000, n_rows)
-    return _of_arrays(
-        QuantileTransformer(
-            n_quantiles=n_quantiles, output_distribution="normal", subsample=every_row
-        )
+    return QuantileTransformer(
+        n_quantiles=min(1000, n_rows), output_distribution="normal", subsample=every_row
     )
 
 
@@ -194,17 +194,12 @@ def _fit_encoder(X_train: Mixed) -> Any:
         dtype=dtype,
     )
     try:
-        return _of_arrays(encoder).fit(X_train.categories)
+        return encoder.fit(X_train.categories)
     except TypeError as error:
         raise ValueError(
             f"A column of X mixes categories of several types: {error}. Make them one, e.g. with "
             "X[column].astype(str)."
         ) from error
-
-
-def _of_arrays(transformer: Any) -> Any:
-    """Let a transformer return arrays, also where the user wants frames of his own."""
-    return transformer.set_output(transform="default")
 
 
 def has_missing(X: Any) -> bool:

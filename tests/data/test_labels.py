@@ -170,7 +170,10 @@ def test_bytes_are_no_labels() -> None:
         check_y(np.array([b"a", b"b"]))
 
 
-SAME = {"number": (CODES, CODES > 0, CODES * 1.0), "text": (KINDS["text"][0], ["no"] * 12)}
+SAME = {
+    "number": (CODES, CODES > 0, CODES * 1.0),
+    "text": (np.array(["no", "yes"])[CODES], ["no"] * 12),
+}
 
 
 @pytest.mark.parametrize("fitted", SAME)
