@@ -146,7 +146,12 @@ def _native_if_array(values: Any) -> Any:
 
 
 def _offered_labels(dataset: Any) -> list[Any]:
-    """Return what a Dataset says of its labels before an item is read, as torchvision's do."""
+    """Return what a Dataset says of its labels before an item is read, as torchvision's do.
+
+    Nothing, if its items are made by a class of the user's, who may have changed labels there.
+    """
+    if type(dataset).__getitem__.__module__.split(".")[0] not in ("torch", "torchvision"):
+        return []
     if isinstance(dataset, Subset):
         offered = _offered_labels(dataset.dataset)
         return [offered[i] for i in dataset.indices] if offered else []

@@ -113,6 +113,19 @@ class Offers(Items):
         self.targets = targets
         self.target_transform = target_transform
 
+    def __getitem__(self, i: int) -> Any:
+        return super().__getitem__(i)
+
+    __getitem__.__module__ = "torchvision.datasets"
+
+
+class Changed(Offers):
+    """A user's own class, which changes labels but not what is said of them."""
+
+    def __getitem__(self, i: int) -> Any:
+        X, y = super().__getitem__(i)
+        return X, y if i in (0, 48, 95) else 2 - y
+
 
 OFFERS: dict[str, Callable[[Data], Any]] = {
     "a list": lambda data: Offers(zip(data.X, data.y, strict=True), data.y.tolist()),
@@ -145,6 +158,9 @@ def test_what_is_offered_must_be_what_the_items_hold(targets: Any, data: Data) -
     assert rows.labels() == data.y.tolist()
     others = Offers(zip(data.X, 2 - data.y, strict=True), data.y.tolist(), lambda y: 2 - y)
     assert DatasetRows(others).labels() == (2 - data.y).tolist()
+    changed = Changed(zip(data.X, data.y, strict=True), data.y.tolist())
+    expected = [changed[i][1] for i in range(96)]
+    assert DatasetRows(changed).labels() == expected != data.y.tolist()
 
 
 def test_every_method_and_source_of_trusted_rows(method: str, data: Data) -> None:
