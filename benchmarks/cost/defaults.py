@@ -11,14 +11,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
 from torch import nn
-from torch.nn.functional import cross_entropy
 
-from benchmarks.cost.baselines import batches, skorch_net
+from benchmarks.cost.baselines import plain_loop, skorch_net
 from benchmarks.cost.measure import alternate, paired_ratios, timed
 from benchmarks.cost.report import Report
 from benchmarks.cost.tasks import Task, make_task
@@ -48,17 +46,11 @@ def with_torch_dropout(module: nn.Module) -> nn.Module:
     return module
 
 
-def loop_by_hand(task: Task, module: nn.Module, batch_size: int, epochs: int) -> None:
-    """Train a copy of a network as one would by hand, with the trusted rows among the others."""
-    module = copy.deepcopy(module).train()
-    optimizer = torch.optim.AdamW(module.parameters(), lr=3e-3)
-    X = torch.from_numpy(np.concatenate([task.X, task.X_meta[:N_TRUSTED]]))
-    y = torch.from_numpy(np.concatenate([task.y, task.y_meta[:N_TRUSTED]]))
-    for _ in range(epochs):
-        for X_batch, y_batch in batches(X, y, batch_size):
-            optimizer.zero_grad()
-            cross_entropy(module(X_batch), y_batch).backward()
-            optimizer.step()
+def by_hand(task: Task, module: nn.Module, batch_size: int) -> Task:
+    """Return a task for the loop by hand: a network's copy, the trusted rows among the others."""
+    X = np.concatenate([task.X, task.X_meta[:N_TRUSTED]])
+    y = np.concatenate([task.y, task.y_meta[:N_TRUSTED]])
+    return Task(partial(copy.deepcopy, module), X, y, task.X_meta, task.y_meta, batch_size)
 
 
 def measure_loop(report: Report, args: argparse.Namespace) -> None:
@@ -69,7 +61,7 @@ def measure_loop(report: Report, args: argparse.Namespace) -> None:
         fitted = fit_default(task, 1, "uniform").net_
         module = with_torch_dropout(copy.deepcopy(fitted.module_))
         runs: dict[str, Callable[[], Any]] = {
-            "loop": partial(loop_by_hand, task, module, fitted.batch_size, epochs)
+            "loop": partial(plain_loop, by_hand(task, module, fitted.batch_size), epochs)
         }
         runs |= {method: partial(fit_default, task, epochs, method) for method in TARGETS}
         seconds = alternate({k: partial(timed, run) for k, run in runs.items()}, args.repeats)

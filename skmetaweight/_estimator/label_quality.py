@@ -92,12 +92,10 @@ class LabelQuality:
         index = self.index
         if isinstance(index, tuple):
             values, name = index
-            is_deep = isinstance(values, list)
-            index = (
-                pd.MultiIndex.from_arrays(values, names=name)
-                if is_deep
-                else pd.Index(values, name=name)
-            )
+            if isinstance(values, list):
+                index = pd.MultiIndex.from_arrays(values, names=name)
+            else:
+                index = pd.Index(values, name=name)
         return pd.DataFrame(
             {
                 "is_label_issue": self.is_issue,

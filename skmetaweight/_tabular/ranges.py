@@ -10,6 +10,8 @@ from scipy.sparse import csr_array, issparse
 
 from skmetaweight._tabular.crowds import crowded_columns, loses_digits
 
+LARGEST = np.finfo(np.float64).max
+
 FAR = 100
 """How many spreads from its middle a number is absurd.
 
@@ -105,9 +107,8 @@ class Ranges(NamedTuple):
         spread of the others stay, and with them what is absurd.
         """
         low, high = _usual_extremes(X, self)
-        with np.errstate(over="ignore"):
-            lower = np.fmin(self.lower, np.nan_to_num(low - self.spread, nan=np.nan))
-            upper = np.fmax(self.upper, np.nan_to_num(high + self.spread, nan=np.nan))
+        low, high = _apart(low, high, self.spread)
+        lower, upper = np.fmin(self.lower, low), np.fmax(self.upper, high)
         known = Ranges(self.middle, self.spread, lower, upper)
         renewed = self._has_changed(X)
         if not (self.is_constant | renewed).any():
@@ -145,9 +146,8 @@ def fit_ranges(X: Any) -> Ranges:
     middle = np.nan_to_num(np.where(low == high, low, middle))
     spread = np.where(low == high, 0, spread)
     ranges = Ranges(middle, spread, middle, middle)
-    low, high = _usual_extremes(X, ranges)
-    with np.errstate(over="ignore"):
-        return Ranges(middle, spread, np.nan_to_num(low - spread), np.nan_to_num(high + spread))
+    low, high = _apart(*_usual_extremes(X, ranges), spread)
+    return Ranges(middle, spread, np.nan_to_num(low), np.nan_to_num(high))
 
 
 def looked_at(X: Any) -> Any:
@@ -180,6 +180,12 @@ def _usual_extremes(X: Any, ranges: Ranges) -> Extremes:
     return Extremes(low, high)
 
 
+def _apart(low: Any, high: Any, spread: Any) -> Extremes:
+    """Move extremes apart by a spread, no further than float64 goes; NaN stays."""
+    with np.errstate(over="ignore"):
+        return Extremes(np.maximum(low - spread, -LARGEST), np.minimum(high + spread, LARGEST))
+
+
 def _middle_and_spread(X: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     if issparse(X):
         return _of_sparse(csr_array(X))
@@ -203,7 +209,7 @@ def _of_dense(X: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.f
     n_equal = (distances == 0).sum(axis=1)
     place = n_equal + _place_of_spread(n_numbers - n_equal)
     spread = distances[each, np.minimum(place, columns.shape[1] - 1)]
-    spread = np.minimum(spread, np.finfo(np.float64).max)  # between huge numbers of both signs
+    spread = np.minimum(spread, LARGEST)  # between huge numbers of both signs
     return middle, np.where(n_equal < n_numbers, spread, 0.0)
 
 
