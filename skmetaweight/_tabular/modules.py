@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
@@ -81,21 +82,25 @@ class PiecewiseLinear(nn.Module):
 
     def __init__(self, bin_edges: Sequence[ArrayLike]) -> None:
         super().__init__()
-        edges = [torch.as_tensor(column, dtype=torch.get_default_dtype()) for column in bin_edges]
-        for i, column in enumerate(edges):
-            if column.ndim != 1 or not (column.diff() > 0).all():
-                raise ValueError(
-                    f"bin_edges must hold the rising edges of each column, got {column.tolist()} "
-                    f"for column {i}"
-                )
-        binned = [(i, column) for i, column in enumerate(edges) if len(column) > 2]
-        nothing = torch.empty(0)
-        columns = [torch.full((len(column) - 1,), i) for i, column in binned]
-        lefts = [column[:-1] for _, column in binned]
-        widths = [column.diff() for _, column in binned]
-        self.register_buffer("column", torch.cat([nothing.long(), *columns]))
-        self.register_buffer("left", torch.cat([nothing, *lefts]))
-        self.register_buffer("width", torch.cat([nothing, *widths]))
+        edges = [np.asarray(column, dtype=np.float64) for column in bin_edges]
+        # All columns in one row: torch takes as long for one number as for a thousand.
+        n_edges = np.array([column.size for column in edges], dtype=int)
+        column = np.repeat(np.arange(len(edges)), n_edges)
+        flat = np.concatenate([np.empty(0), *map(np.ravel, edges)])
+        left = torch.as_tensor(flat, dtype=torch.get_default_dtype())
+        width = left.diff()
+        is_bin = column[1:] == column[:-1]
+        wrong = [i for i, each in enumerate(edges) if each.ndim != 1]
+        wrong += column[1:][is_bin & ~(width > 0).numpy()].tolist()
+        if wrong:
+            raise ValueError(
+                "bin_edges must hold the rising edges of each column, got "
+                f"{edges[wrong[0]].tolist()} for column {wrong[0]}"
+            )
+        is_bin &= n_edges[column[1:]] > 2
+        self.register_buffer("column", torch.as_tensor(column[1:][is_bin]))
+        self.register_buffer("left", left[:-1][is_bin])
+        self.register_buffer("width", width[is_bin])
         self.n_outputs = len(self.column)
 
     def forward(self, X: Tensor) -> Tensor:

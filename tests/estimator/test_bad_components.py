@@ -241,7 +241,7 @@ BAD = {
             ("bin_edges", [1, 2], "bin_edges must hold the rising edges of each column, got 1.0"),
             ("bin_edges", [[0, 1, 1]], r"rising edges of each column, got \[0.0, 1.0, 1.0\] for"),
             ("bin_edges", [[0.0, 1.0, 2.0]] * 5, "bin_edges are of 5 columns, but X has 4"),
-            ("bin_edges", ["abc"], "'str'"),
+            ("bin_edges", ["abc"], "'abc'"),
             ("bin_edges", 3, "not iterable"),
             ("batch_norm", "no", "batch_norm must be True or False, got 'no'"),
             ("dropout", True, "dropout must be a number, got True"),
