@@ -14,6 +14,6 @@ It may import ``_bilevel``, ``_data`` and ``reweighting``. Read in this order:
 6. ``checkpoint``, ``fit_folder``, ``locks``: a fit that is kept after each epoch, and where;
    ``midway``, ``callback_state``: all that it has come to;
 7. ``processes``, ``agreement``: the processes of a fit, and what they must have in common;
-8. ``epoch``, ``epoch_bar``, ``tasks``: what the history, the screen and scikit-learn's callbacks
+8. ``epoch``, ``on_screen``, ``tasks``: what the history, the screen and scikit-learn's callbacks
    are told.
 """

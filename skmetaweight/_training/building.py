@@ -16,8 +16,8 @@ TRAINABLE = (torch.float32, torch.float64)
 """What parameters can be learned in, and weights from their losses."""
 
 TELLING = {
-    *("Checkpoint", "TrainEndCheckpoint", "PrintLog", "ProgressBar", "EpochBar", "TensorBoard"),
-    *("MlflowLogger", "NeptuneLogger", "SacredLogger", "WandbLogger"),
+    *("Checkpoint", "TrainEndCheckpoint", "PrintLog", "EpochTable", "ProgressBar", "EpochBar"),
+    *("TensorBoard", "MlflowLogger", "NeptuneLogger", "SacredLogger", "WandbLogger"),
 }
 """Callbacks of skorch's and ours that only write or show something."""
 

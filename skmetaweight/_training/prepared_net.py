@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import torch
 from numpy.typing import NDArray
-from skorch.callbacks import Callback, EpochTimer, LRScheduler, PrintLog
+from skorch.callbacks import Callback, EpochTimer, LRScheduler
 from torch import Tensor, nn
 
 from skmetaweight._bilevel.last_layer import find_head
@@ -25,7 +25,7 @@ from skmetaweight._training.calibration import taught_but
 from skmetaweight._training.checkpoint import FitCheckpoint
 from skmetaweight._training.confirmation import Confirmation
 from skmetaweight._training.epoch import EpochLog
-from skmetaweight._training.epoch_bar import EpochBar
+from skmetaweight._training.on_screen import EpochBar, EpochTable
 from skmetaweight._training.recorded_net import RecordedNet
 from skmetaweight._training.rows_net import RowsNet
 from skmetaweight._training.schedule import Schedule
@@ -83,8 +83,11 @@ class PreparedNet(RecordedNet):
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
-        log = PrintLog(keys_ignored=["valid_loss", "learning_rate", "weight_change"])
-        callbacks: list[tuple[str, Callback]] = [("epoch_timer", EpochTimer()), ("print_log", log)]
+        table = EpochTable(keys_ignored=["valid_loss", "learning_rate", "weight_change"])
+        callbacks: list[tuple[str, Callback]] = [
+            ("epoch_timer", EpochTimer()),
+            ("print_log", table),
+        ]
         return [*callbacks, ("epoch_bar", EpochBar())] if self.show_progress else callbacks
 
     def _initialize_callbacks(self) -> Self:

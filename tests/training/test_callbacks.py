@@ -92,7 +92,7 @@ def test_function_at_each_epoch(fitted):
 def test_long_work_shows_a_bar_if_asked(fitted, capsys, monkeypatch):
     fitted(show_progress=True)
     assert "epoch" not in capsys.readouterr().err
-    monkeypatch.setattr("skmetaweight._training.epoch_bar.BAR_DELAY", 0.0)
+    monkeypatch.setattr("skmetaweight._training.on_screen.BAR_DELAY", 0.0)
     clf = fitted(show_progress=True)
     shown = capsys.readouterr().err
     assert f"0/{clf.n_iter_}" in shown

@@ -1,6 +1,8 @@
 """The net as skorch's users know it: callbacks, history, loaders, checkpoints."""
 
+import builtins
 import copy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -218,6 +220,19 @@ def test_callbacks_are_set_by_prefix(fitted: Fitted, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out == ""
     clf = fitted(callbacks=[("recorder", Recorder()), PrintLog(sink=lines.append)])
     assert "recorder" in dict(clf.net_.callbacks_)
+
+
+@pytest.mark.parametrize("verbose", [0, 1])
+def test_only_verbose_fits_print(
+    fitted: Fitted,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    verbose: int,
+) -> None:
+    # As Ray does in its workers, where skorch's own table would be shown.
+    monkeypatch.setattr(builtins, "print", partial(print, end="\n"))
+    fitted(verbose=verbose)
+    assert len(capsys.readouterr().out.splitlines()) == verbose * (2 + 2)
 
 
 # ------------------------------------------------------------------ loaders
