@@ -24,7 +24,8 @@ from skmetaweight._bilevel.randomness import (
     replayed,
     states_of,
 )
-from skmetaweight._bilevel.ranks import ALONE, Ranks
+from skmetaweight._bilevel.ranks import Ranks
+from skmetaweight._bilevel.stage import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,26 +94,6 @@ class TrainingPass:
     def y_pred(self) -> Tensor:
         """Outputs for the training rows, detached."""
         return self.outputs[: self.rows[0].n_rows].detach()
-
-
-@dataclass(slots=True)
-class Stage:
-    r"""How far a fit has come; the fit moves it on.
-
-    Attributes
-    ----------
-    share : float
-        What trusted rows carry of the training loss now: the meta share, or nothing as long as
-        they are withheld.
-    generators : tuple of Generator or None
-        What the module draws random numbers from; None for torch's own.
-    ranks : Ranks
-        The processes that the fit runs on.
-    """
-
-    share: float
-    generators: Generators | None = None
-    ranks: Ranks = ALONE
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from skorch.callbacks import Callback, EpochTimer, LRScheduler, PrintLog
 from torch import Tensor, nn
 
 from skmetaweight._bilevel.last_layer import find_head
-from skmetaweight._bilevel.objective import Objective, Stage
+from skmetaweight._bilevel.objective import Objective
 from skmetaweight._bilevel.randomness import Generators, default_generators, draw_from
 from skmetaweight._bilevel.ranks import ALONE
+from skmetaweight._bilevel.stage import Stage
 from skmetaweight._data.batches import Rows
 from skmetaweight._data.meta_set import MetaBatches
 from skmetaweight._training.best_epoch import BestEpoch

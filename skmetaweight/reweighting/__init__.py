@@ -2,7 +2,7 @@
 
 It may import ``_bilevel``. Read in this order:
 
-1. ``_base``: what a method is;
+1. ``_base``: what a method is; ``_exchange``: what it is told and tells;
 2. ``_uniform``, the shortest method, and ``_meta_weight_net``, the default one, with and without a
    memory;
 3. ``_function_based``, ``_weighting``: what methods with a weighting function share, the network
@@ -22,7 +22,8 @@ from typing import Any
 
 import torch
 
-from skmetaweight.reweighting._base import Evaluation, Reweighter, StepResult
+from skmetaweight.reweighting._base import Reweighter
+from skmetaweight.reweighting._exchange import Evaluation, StepResult
 from skmetaweight.reweighting._fmw_net import FirstOrderMetaWeightNet
 from skmetaweight.reweighting._learning_to_reweight import LearningToReweight
 from skmetaweight.reweighting._memory import AlignmentMemory

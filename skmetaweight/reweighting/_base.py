@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -17,53 +15,8 @@ from skmetaweight._bilevel.forward import Params
 from skmetaweight._bilevel.gradients import gradient, meta_gradient, trainable
 from skmetaweight._bilevel.last_layer import LastLayerAlignments
 from skmetaweight._bilevel.objective import Batch, Objective, TrainingPass, sample_mean, tiny
+from skmetaweight.reweighting._exchange import Evaluation, StepResult
 from skmetaweight.reweighting._memory import AlignmentMemory
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """What a step tells, all of it detached and on the module's device.
-
-    Attributes
-    ----------
-    loss : Tensor of shape ()
-        The training loss whose gradient was left in the parameters.
-    y_pred : Tensor of shape (n, n_classes)
-    sample_losses : Tensor of shape (n,)
-        Before weighting, in nats.
-    weights : Tensor of shape (n,)
-    meta_loss : Tensor of shape () or None
-        Loss on the meta batch, where the step computed it.
-    diagnostics : dict of str to Tensor
-        Further scalars for the history, by name.
-    """
-
-    loss: Tensor
-    y_pred: Tensor
-    sample_losses: Tensor
-    weights: Tensor
-    meta_loss: Tensor | None = None
-    diagnostics: dict[str, Tensor] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Labelled rows under the fitted classifier, for :meth:`Reweighter.weigh`.
-
-    Attributes
-    ----------
-    losses : Tensor of shape (n,)
-    labels : Tensor of shape (n,)
-    index : Tensor of shape (n,) or None
-        Places of the rows in the training set; None for rows that were not part of it.
-    alignments : callable
-        Returns the alignments of shape (n,) with the whole meta set; computed when called.
-    """
-
-    losses: Tensor
-    labels: Tensor
-    index: Tensor | None
-    alignments: Callable[[], Tensor]
 
 
 class Reweighter(BaseEstimator, ABC):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from skmetaweight._bilevel.forward import Params
 from skmetaweight._bilevel.gradients import accumulate, gradient, lookahead, trainable
 from skmetaweight._bilevel.objective import Batch, TrainingPass, sample_mean
-from skmetaweight.reweighting._base import StepResult
+from skmetaweight.reweighting._exchange import StepResult
 from skmetaweight.reweighting._function_based import FunctionBasedReweighter, check_setting
 
 

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from skmetaweight._bilevel.forward import copy_of_state
 from skmetaweight._bilevel.objective import Batch
 from skmetaweight._messages import explained, listed
-from skmetaweight.reweighting._base import Evaluation, Reweighter, mean_one
+from skmetaweight.reweighting._base import Reweighter, mean_one
+from skmetaweight.reweighting._exchange import Evaluation
 from skmetaweight.reweighting._weighting import (
     WeightingFunction,
     WeightingNetwork,

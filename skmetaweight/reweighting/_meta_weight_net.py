@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from skmetaweight._bilevel.gradients import gradient, lookahead, meta_gradient, trainable
 from skmetaweight._bilevel.objective import Batch, Objective, TrainingPass, sample_mean
-from skmetaweight.reweighting._base import Evaluation, StepResult
 from skmetaweight.reweighting._class_means import ClassMeans
+from skmetaweight.reweighting._exchange import Evaluation, StepResult
 from skmetaweight.reweighting._function_based import FunctionBasedReweighter, check_setting
 from skmetaweight.reweighting._weighting import WeightingNetwork
 
