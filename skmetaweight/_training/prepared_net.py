@@ -155,8 +155,11 @@ class PreparedNet(RecordedNet):
         self.generator_ = torch.Generator().manual_seed(self.seed + self.n_batches_)
         self.meta_rows_ = meta_rows
         self._make_objective(rows, 0.0 if confirm else self.meta_share, untaught, **objective)
-        n_trusted = torch.bincount(meta_rows.y, minlength=self.reweighter_.n_classes_)
-        self.reweighter_.bind(self.objective_, len(rows), n_trusted)
+        n_trusted, class_sizes = (
+            torch.bincount(each.y, minlength=self.reweighter_.n_classes_)
+            for each in (meta_rows, rows)
+        )
+        self.reweighter_.bind(self.objective_, len(rows), n_trusted, class_sizes)
         self.meta_batches_ = MetaBatches(
             meta_rows, self.meta_batch_size, self.generator_, self.ranks_
         )
@@ -205,6 +208,7 @@ class PreparedNet(RecordedNet):
             self.stage_,
             head,
             self.autocast_dtype,
+            self._get_predict_nonlinearity(),
         )
 
     def _drawn_from(self) -> Generators:

@@ -6,9 +6,9 @@ It may import ``_bilevel``. Read in this order:
 2. ``_uniform``, the shortest method, and ``_meta_weight_net``, the default one, with and without a
    memory;
 3. ``_function_based``, ``_weighting``: what methods with a weighting function share, the network
-   and the fitted function;
+   and the fitted function; ``_cluster_network``: another network, for classes by their size;
 4. ``_memory``: the running mean of each row's alignment; ``_class_means``: of its class;
-5. ``_fmw_net``, ``_learning_to_reweight``: the other methods.
+5. ``_fmw_net``, ``_learning_to_reweight``, ``_lilaw``: the other methods.
 
 To add one: write a subclass of :class:`Reweighter` in a file of its own, add its row to
 ``METHODS``, a row to ``tests/reweighting/_cases.py`` and a slow reference to
@@ -26,6 +26,7 @@ from skmetaweight.reweighting._base import Reweighter
 from skmetaweight.reweighting._exchange import Evaluation, StepResult
 from skmetaweight.reweighting._fmw_net import FirstOrderMetaWeightNet
 from skmetaweight.reweighting._learning_to_reweight import LearningToReweight
+from skmetaweight.reweighting._lilaw import LiLAW
 from skmetaweight.reweighting._memory import AlignmentMemory
 from skmetaweight.reweighting._meta_weight_net import MetaWeightNet
 from skmetaweight.reweighting._uniform import Uniform
@@ -34,6 +35,7 @@ METHODS: dict[str, type[Reweighter]] = {
     "mw-net": MetaWeightNet,
     "fmw-net": FirstOrderMetaWeightNet,
     "l2rw": LearningToReweight,
+    "lilaw": LiLAW,
     "uniform": Uniform,
 }
 
@@ -103,6 +105,7 @@ __all__ = [
     "Evaluation",
     "FirstOrderMetaWeightNet",
     "LearningToReweight",
+    "LiLAW",
     "MetaWeightNet",
     "Reweighter",
     "StepResult",

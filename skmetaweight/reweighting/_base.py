@@ -76,12 +76,20 @@ class Reweighter(BaseEstimator, ABC):
         self.n_trusted_ = self.like_.new_full((n_classes,), torch.inf)
         self.last_layer_alignments_ = LastLayerAlignments()
 
-    def bind(self, objective: Objective, n_rows: int, n_trusted: Tensor | None = None) -> None:
+    def bind(
+        self,
+        objective: Objective,
+        n_rows: int,
+        n_trusted: Tensor | None = None,
+        class_sizes: Tensor | None = None,
+    ) -> None:
         """Set the losses and the number of training rows of the fit that begins.
 
-        And of trusted rows of each class; without them alignments count as they are. A fit that
+        And of trusted rows of each class; without them alignments count as they are. Numbers of
+        training rows of each class are for methods that tell classes apart by size. A fit that
         goes on with as many rows as before goes on with what was remembered of them.
         """
+        del class_sizes
         is_known = getattr(self, "n_rows_", None) == n_rows
         self.objective_ = objective
         self.n_rows_ = n_rows
@@ -174,6 +182,11 @@ class Reweighter(BaseEstimator, ABC):
             return 1.0
         share = raw_mean / ((1 - s) / 2 + s * raw_mean)
         return s * (share.clamp(max=1.0) if isinstance(share, Tensor) else min(share, 1.0))
+
+    @property
+    def learns_function(self) -> bool:
+        """Whether the method learns a function of the loss."""
+        return type(self).weighting_function is not Reweighter.weighting_function
 
     def weighting_function(self, rows: Evaluation, classes: Any) -> Any:
         """Return the learned :class:`WeightingFunction`.

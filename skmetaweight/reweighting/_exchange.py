@@ -46,9 +46,12 @@ class Evaluation:
         Places of the rows in the training set; None for rows that were not part of it.
     alignments : callable
         Returns the alignments of shape (n,) with the whole meta set; computed when called.
+    certainties : callable
+        Returns the probability of each label, and the largest one, of shape (n, 2); likewise.
     """
 
     losses: Tensor
     labels: Tensor
     index: Tensor | None
     alignments: Callable[[], Tensor]
+    certainties: Callable[[], Tensor]

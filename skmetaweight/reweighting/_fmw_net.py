@@ -48,10 +48,11 @@ class FirstOrderMetaWeightNet(FunctionBasedReweighter):
         :math:`\eta`.
     normalize : bool, default=True
         Whether weights have mean one over the batch.
-    weighting : Module, "class-aware" or None, default=None
+    weighting : Module, "class-aware", "cmw" or None, default=None
         Network from inputs (n, n_inputs) to weights (n,). None for :class:`WeightingNetwork`;
         "class-aware" adds the given label, one-hot, to what that sees. A network of yours sees it
-        if it has a true attribute ``class_aware``.
+        if it has a true attribute ``class_aware``. "cmw" has a head for each cluster of classes
+        of like size, as CMW-Net.
     optimizer : callable or None, default=None
         Makes :math:`\psi`'s optimiser from parameters and ``lr``; None for Adam.
 
