@@ -65,7 +65,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
     method : {"mw-net", "fmw-net", "l2rw", "lilaw", "uniform"} or Reweighter, default="mw-net"
         The reweighting method: a name, or an object such as ``MetaWeightNet.paper()``. Its settings
         are those of the object, or come by prefix, as in ``method__memory=0``; see
-        :class:`MetaWeightNet`, :class:`FirstOrderMetaWeightNet` and :class:`LearningToReweight`.
+        :class:`MetaWeightNet`, :class:`FirstOrderMetaWeightNet`, :class:`LearningToReweight` and
+        :class:`LiLAW`.
     meta_size : float or int, default=0.1
         Used only when ``fit`` gets no trusted rows: the share or number of rows of X that are
         split off in their place.
