@@ -76,16 +76,18 @@ class Reference:
     def forward(self, module, params, batch, meta_batch):
         """Losses of the batch and, with a meta share, meta loss, by one pass over both."""
         if not self.meta_share:
-            return cross_entropy(outputs(module, params, batch.X), batch.y), None
-        logits = outputs(module, params, stacked(batch.X, meta_batch.X))
-        losses = cross_entropy(logits, torch.cat([batch.y, meta_batch.y]))
+            self.logits = outputs(module, params, batch.X)
+            return cross_entropy(self.logits, batch.y), None
+        self.logits = outputs(module, params, stacked(batch.X, meta_batch.X))
+        losses = cross_entropy(self.logits, torch.cat([batch.y, meta_batch.y]))
         n = len(batch.y)
         self.left = self.left_to_learn(losses[n:], meta_batch)
         return losses[:n], self.meta_mean(losses[n:], meta_batch)
 
-    def meta_mean(self, losses, meta_batch):
+    def meta_mean(self, losses, meta_batch, weights=1.0):
         if self.meta_robustness:
             losses = (1 - torch.exp(-self.meta_robustness * losses)) / self.meta_robustness
+        losses = weights * losses
         if self.meta_class_weight is not None:
             losses = losses * self.meta_class_weight[meta_batch.y]
         return losses.sum() / len(losses)
@@ -139,19 +141,88 @@ class UniformReference(Reference):
 
 
 class OfTheLossReference(Reference):
-    """Weights by a function of the loss and, if it is class-aware, of the label."""
+    """Weights by a function of the loss and, if it is class-aware, of the label.
 
-    def __init__(self, *args, normalize=True, class_aware=False, **options):
+    Or of two probabilities, that of the label and the largest one, if these are what it sees.
+    """
+
+    def __init__(
+        self, *args, normalize=True, class_aware=False, sees_probabilities=False, **options
+    ):
         super().__init__(*args, **options)
         self.normalize = normalize
         self.class_aware = class_aware
+        self.sees_probabilities = sees_probabilities
 
     def weights(self, losses, batch):
         inputs = losses.detach()[:, None]
+        if self.sees_probabilities:
+            inputs = torch.stack(two_probabilities(self.logits.detach(), batch.y), dim=1)
         if self.class_aware:
             inputs = torch.cat([inputs, one_hot(batch.y, self.n_classes)], dim=1)
         weights = self.network(inputs)
         return self.mean_one(weights, batch) if self.normalize else weights
+
+
+def two_probabilities(logits, y):
+    """Of the first rows, as many as there are labels: that of the label, and the largest one."""
+    of_label, largest = [], []
+    for row, label in zip(logits, y.tolist(), strict=False):
+        exponentials = torch.exp(row - row.detach().max())
+        of_label.append(exponentials[label] / exponentials.sum())
+        largest.append(exponentials[int(row.argmax())] / exponentials.sum())
+    return torch.stack(of_label), torch.stack(largest)
+
+
+def lilaw_weights(numbers, logits, y):
+    alpha, beta, delta = numbers
+    s, m = two_probabilities(logits, y)
+    easy = 1 / (1 + torch.exp(-(alpha * s - m)))
+    hard = 1 / (1 + torch.exp(beta * s - m))
+    return easy + hard + torch.exp(-((delta * s - m) ** 2) / 2)
+
+
+class LiLAWReference(Reference):
+    """A step of the three numbers by autograd; then a loss whose weights are differentiated too."""
+
+    def __init__(self, *args, numbers=(10.0, 2.0, 6.0), lr=0.005, decay=1e-4, **options):
+        super().__init__(*args, **options)
+        self.numbers, self.lr, self.decay = numbers, lr, decay
+
+    def meta_step(self, logits, meta_batch):
+        numbers = [torch.tensor(p, dtype=torch.float64, requires_grad=True) for p in self.numbers]
+        weights = lilaw_weights(numbers, logits.detach(), meta_batch.y)
+        losses = cross_entropy(logits.detach(), meta_batch.y)
+        self.meta_mean(losses, meta_batch, weights).backward()
+        alpha, beta, delta = (
+            p.item() - self.lr * (p.grad.item() + self.decay * p.item()) for p in numbers
+        )
+        self.numbers = max(alpha, 1.0), beta, max(delta, beta)
+
+    def step(self, module, batch, meta_batch, lookahead_lr, *, update=True):
+        losses, meta_loss = self.forward(module, trainable(module), batch, meta_batch)
+        logits = self.logits
+        if update:
+            n = len(batch.y)
+            own = outputs(copy.deepcopy(module), {}, meta_batch.X) if not self.meta_share else None
+            self.meta_step(logits[n:] if own is None else own, meta_batch)
+        weights = lilaw_weights(self.numbers, logits, batch.y)
+        self.training_loss(losses, meta_loss, weights, batch).backward()
+        return weights.detach()
+
+
+def paper_lilaw_step(module, optimizer, numbers, batch, meta_batch, *, is_warm):
+    """The loop of the LiLAW paper: a batch, then a meta batch; returns the three numbers."""
+    logits = module(batch.X)
+    losses = cross_entropy(logits, batch.y)
+    optimizer.zero_grad()
+    (lilaw_weights(numbers, logits, batch.y) * losses if is_warm else losses).mean().backward()
+    optimizer.step()
+    if not is_warm:
+        return numbers
+    reference = LiLAWReference(numbers=numbers)
+    reference.meta_step(module(meta_batch.X), meta_batch)
+    return reference.numbers
 
 
 class MetaWeightNetReference(OfTheLossReference):

@@ -3,6 +3,7 @@ r"""The mathematics: losses of both levels, and what a row's weight does to the 
 It needs torch alone and imports no other wing. Read in this order:
 
 1. ``objective``: the losses of both levels and the passes; ``gradients``: theirs, by name;
+   ``stage``: what of them a fit moves on; ``certainties``: two probabilities of each row;
 2. ``alignments``: :math:`a_i = \langle \nabla L_{meta}, \nabla \ell_i \rangle`, exactly;
 3. ``chain``: the same layer by layer, without repeating the training pass;
 4. ``last_layer``: its part that the training pass knows for nothing;

@@ -70,6 +70,16 @@ class LastLayerAlignments:
     ----------
     decay : float, default=0.9
         Decay of the running means; 0 for the meta batch alone.
+
+    References
+    ----------
+    FSR [1]_ takes its virtual step on the last layer alone, FaMUS [2]_ learns which layers count,
+    and GREATS [3]_ computes such products for all layers, row by row, in one backward pass.
+
+    .. [1] Zhang and Pfister. Learning Fast Sample Re-weighting Without Reward Data. ICCV, 2021.
+    .. [2] Xu et al. Faster Meta Update Strategy for Noise-Robust Deep Learning. CVPR, 2021.
+    .. [3] Wang et al. GREATS: Online Selection of High-Quality Data for LLM Training in Every
+       Iteration. NeurIPS, 2024.
     """
 
     def __init__(self, decay: float = 0.9) -> None:

@@ -2,7 +2,9 @@ r"""What the methods differentiate: losses of both levels, and the passes that c
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,7 +26,8 @@ from skmetaweight._bilevel.randomness import (
     replayed,
     states_of,
 )
-from skmetaweight._bilevel.ranks import ALONE, Ranks
+from skmetaweight._bilevel.ranks import Ranks
+from skmetaweight._bilevel.stage import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,26 +98,6 @@ class TrainingPass:
         return self.outputs[: self.rows[0].n_rows].detach()
 
 
-@dataclass(slots=True)
-class Stage:
-    r"""How far a fit has come; the fit moves it on.
-
-    Attributes
-    ----------
-    share : float
-        What trusted rows carry of the training loss now: the meta share, or nothing as long as
-        they are withheld.
-    generators : tuple of Generator or None
-        What the module draws random numbers from; None for torch's own.
-    ranks : Ranks
-        The processes that the fit runs on.
-    """
-
-    share: float
-    generators: Generators | None = None
-    ranks: Ranks = ALONE
-
-
 @dataclass(frozen=True)
 class Objective:
     r"""The losses of both levels.
@@ -154,6 +137,8 @@ class Objective:
         The last layer; what goes in and out of it is then kept.
     autocast_dtype : torch.dtype, optional
         As in :func:`outputs_of`, for all passes.
+    to_probabilities : callable
+        Maps what the module returns to the probabilities of the classes.
 
     References
     ----------
@@ -170,10 +155,13 @@ class Objective:
     stage: Stage | None = None
     head: nn.Linear | None = None
     autocast_dtype: torch.dtype | None = None
+    to_probabilities: Callable[[Tensor], Tensor] = field(
+        default_factory=partial(nn.Softmax, dim=-1)
+    )
 
-    def meta_loss(self, losses: Tensor, y: Tensor) -> Tensor:
-        """Reduce what the criterion gives for meta rows."""
-        losses = self.bounded(losses)
+    def meta_loss(self, losses: Tensor, y: Tensor, weights: Tensor | float = 1.0) -> Tensor:
+        """Reduce what the criterion gives for meta rows, each times its weight."""
+        losses = weights * self.bounded(losses)
         if self.meta_class_weight is not None:
             losses = losses * self.meta_class_weight[y]
         return losses.mean()

@@ -62,10 +62,11 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         ``module__*`` parameters, an instance is copied. None for :class:`TabularMLP`, which
         standardises and encodes numbers, embeds categories, takes missing values and is sized from
         X and y.
-    method : {"mw-net", "fmw-net", "l2rw", "uniform"} or Reweighter, default="mw-net"
+    method : {"mw-net", "fmw-net", "l2rw", "lilaw", "uniform"} or Reweighter, default="mw-net"
         The reweighting method: a name, or an object such as ``MetaWeightNet.paper()``. Its settings
         are those of the object, or come by prefix, as in ``method__memory=0``; see
-        :class:`MetaWeightNet`, :class:`FirstOrderMetaWeightNet` and :class:`LearningToReweight`.
+        :class:`MetaWeightNet`, :class:`FirstOrderMetaWeightNet`, :class:`LearningToReweight` and
+        :class:`LiLAW`.
     meta_size : float or int, default=0.1
         Used only when ``fit`` gets no trusted rows: the share or number of rows of X that are
         split off in their place.

@@ -20,6 +20,7 @@ from skmetaweight._tabular.units import Units
 from skmetaweight._training.learned_state import arguments_of, learned_state
 from skmetaweight._training.values import UnwritableError, ValueWriter, classes_of_torch
 from skmetaweight.reweighting import METHODS
+from skmetaweight.reweighting._cluster_network import ClusterNetwork
 from skmetaweight.reweighting._weighting import WeightingFunction, WeightingNetwork
 
 PARTS = {"fitted", "module", "weighting", "rows", "training"}
@@ -27,7 +28,7 @@ PARTS = {"fitted", "module", "weighting", "rows", "training"}
 
 OURS = (
     *METHODS.values(),
-    *(WeightingFunction, WeightingNetwork, LabelQuality, Table, Ranges, Units),
+    *(WeightingFunction, WeightingNetwork, ClusterNetwork, LabelQuality, Table, Ranges, Units),
     *(TabularMLP, Standardize, PiecewiseLinear, Embeddings, Dropout),
 )
 OF_SKLEARN = (MissingIndicator, OrdinalEncoder, QuantileTransformer, SimpleImputer)

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from skmetaweight._bilevel.forward import copy_of_buffers
 from skmetaweight._bilevel.gradients import gradient, trainable
-from skmetaweight._bilevel.objective import Objective, Stage
+from skmetaweight._bilevel.objective import Objective
 from skmetaweight._bilevel.randomness import Dropout
 from skmetaweight._bilevel.ranks import ALONE, Ranks
+from skmetaweight._bilevel.stage import Stage
 from skmetaweight._data.batches import Rows
 from skmetaweight._messages import shortened
 from skmetaweight._training.checkpoint import FitCheckpoint

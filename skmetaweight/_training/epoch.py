@@ -90,15 +90,15 @@ class EpochLog:
 
         It is scaled and tabulated by the losses that the rows of the epoch had in training.
         """
-        if type(reweighter).weighting_function is Reweighter.weighting_function:
+        if not reweighter.learns_function:
             return None
         _, *parts = zip(*self._rows, strict=True)
         losses, labels, index = (torch.cat(part) for part in parts)
-        rows = Evaluation(losses, labels, index, _no_alignments)
+        rows = Evaluation(losses, labels, index, _not_known, _not_known)
         reweighter.calibrate(rows)
         # Labels are the classifier's to know: at_epoch puts them in.
         return reweighter.weighting_function(rows, torch.arange(reweighter.n_classes_).numpy())
 
 
-def _no_alignments() -> Tensor:
-    raise NotImplementedError("At the end of an epoch, alignments are known from memory only.")
+def _not_known() -> Tensor:
+    raise NotImplementedError("At the end of an epoch, no more is known than its batches kept.")

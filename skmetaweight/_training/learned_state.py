@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from skmetaweight._bilevel.alignments import Alignments
 from skmetaweight._bilevel.last_layer import find_head
-from skmetaweight._bilevel.objective import Objective, Stage
+from skmetaweight._bilevel.objective import Objective
+from skmetaweight._bilevel.stage import Stage
 from skmetaweight._messages import listed
 from skmetaweight._training.archive import FileError
 from skmetaweight._training.midway import counts_of, placed

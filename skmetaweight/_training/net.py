@@ -196,7 +196,9 @@ class ReweightedNet(PreparedNet):
     def evaluation(self, rows: Rows, losses: Tensor, *, is_training_set: bool) -> Evaluation:
         """Describe labelled rows, with their losses, to the reweighter."""
         index = torch.arange(len(rows), device=losses.device) if is_training_set else None
-        return Evaluation(losses, rows.y, index, lambda: self._alignments(rows))
+        return Evaluation(
+            losses, rows.y, index, lambda: self._alignments(rows), lambda: self.certainties(rows)
+        )
 
     def _alignments(self, rows: Rows) -> Tensor:
         """Alignments of rows with the whole meta set, in evaluation mode."""

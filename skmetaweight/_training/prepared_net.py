@@ -14,9 +14,10 @@ from skorch.callbacks import Callback, EpochTimer, LRScheduler
 from torch import Tensor, nn
 
 from skmetaweight._bilevel.last_layer import find_head
-from skmetaweight._bilevel.objective import Objective, Stage
+from skmetaweight._bilevel.objective import Objective
 from skmetaweight._bilevel.randomness import Generators, default_generators, draw_from
 from skmetaweight._bilevel.ranks import ALONE
+from skmetaweight._bilevel.stage import Stage
 from skmetaweight._data.batches import Rows
 from skmetaweight._data.meta_set import MetaBatches
 from skmetaweight._training.best_epoch import BestEpoch
@@ -157,8 +158,11 @@ class PreparedNet(RecordedNet):
         self.generator_ = torch.Generator().manual_seed(self.seed + self.n_batches_)
         self.meta_rows_ = meta_rows
         self._make_objective(rows, 0.0 if confirm else self.meta_share, untaught, **objective)
-        n_trusted = torch.bincount(meta_rows.y, minlength=self.reweighter_.n_classes_)
-        self.reweighter_.bind(self.objective_, len(rows), n_trusted)
+        n_trusted, class_sizes = (
+            torch.bincount(each.y, minlength=self.reweighter_.n_classes_)
+            for each in (meta_rows, rows)
+        )
+        self.reweighter_.bind(self.objective_, len(rows), n_trusted, class_sizes)
         self.meta_batches_ = MetaBatches(
             meta_rows, self.meta_batch_size, self.generator_, self.ranks_
         )
@@ -207,6 +211,7 @@ class PreparedNet(RecordedNet):
             self.stage_,
             head,
             self.autocast_dtype,
+            self._get_predict_nonlinearity(),
         )
 
     def _drawn_from(self) -> Generators:

@@ -12,6 +12,7 @@ from skorch.utils import to_tensor
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from skmetaweight._bilevel.certainties import certainties
 from skmetaweight._bilevel.forward import outputs_of
 from skmetaweight._bilevel.objective import Batch
 from skmetaweight._bilevel.ranks import ALONE, Ranks
@@ -177,6 +178,17 @@ class RowsNet(NeuralNetClassifier):
             losses = self.losses_(outputs, batch.y)
             parts.append((losses, probabilities.argmax(dim=1), p_given))
         return Judgement(*map(torch.cat, zip(*parts, strict=True)))
+
+    @torch.no_grad()
+    def certainties(self, rows: Rows) -> Tensor:
+        """Return the probability of each label and the largest one, at no temperature."""
+        self.module_.eval()
+        to_probabilities = self._get_predict_nonlinearity()
+        parts = [
+            certainties(to_probabilities(self.outputs(batch.X)), batch.y)
+            for batch in rows.chunks(EVALUATION_ROWS)
+        ]
+        return torch.cat(parts)
 
     def probabilities(self, rows: Rows) -> np.ndarray:
         """Return class probabilities of shape (n, n_classes), in float64."""

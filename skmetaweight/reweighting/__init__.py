@@ -2,13 +2,13 @@
 
 It may import ``_bilevel``. Read in this order:
 
-1. ``_base``: what a method is;
+1. ``_base``: what a method is; ``_exchange``: what it is told and tells;
 2. ``_uniform``, the shortest method, and ``_meta_weight_net``, the default one, with and without a
    memory;
 3. ``_function_based``, ``_weighting``: what methods with a weighting function share, the network
-   and the fitted function;
+   and the fitted function; ``_cluster_network``: another network, for classes by their size;
 4. ``_memory``: the running mean of each row's alignment; ``_class_means``: of its class;
-5. ``_fmw_net``, ``_learning_to_reweight``: the other methods.
+5. ``_fmw_net``, ``_learning_to_reweight``, ``_lilaw``: the other methods.
 
 To add one: write a subclass of :class:`Reweighter` in a file of its own, add its row to
 ``METHODS``, a row to ``tests/reweighting/_cases.py`` and a slow reference to
@@ -22,9 +22,11 @@ from typing import Any
 
 import torch
 
-from skmetaweight.reweighting._base import Evaluation, Reweighter, StepResult
+from skmetaweight.reweighting._base import Reweighter
+from skmetaweight.reweighting._exchange import Evaluation, StepResult
 from skmetaweight.reweighting._fmw_net import FirstOrderMetaWeightNet
 from skmetaweight.reweighting._learning_to_reweight import LearningToReweight
+from skmetaweight.reweighting._lilaw import LiLAW
 from skmetaweight.reweighting._memory import AlignmentMemory
 from skmetaweight.reweighting._meta_weight_net import MetaWeightNet
 from skmetaweight.reweighting._uniform import Uniform
@@ -33,6 +35,7 @@ METHODS: dict[str, type[Reweighter]] = {
     "mw-net": MetaWeightNet,
     "fmw-net": FirstOrderMetaWeightNet,
     "l2rw": LearningToReweight,
+    "lilaw": LiLAW,
     "uniform": Uniform,
 }
 
@@ -102,6 +105,7 @@ __all__ = [
     "Evaluation",
     "FirstOrderMetaWeightNet",
     "LearningToReweight",
+    "LiLAW",
     "MetaWeightNet",
     "Reweighter",
     "StepResult",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -17,53 +15,8 @@ from skmetaweight._bilevel.forward import Params
 from skmetaweight._bilevel.gradients import gradient, meta_gradient, trainable
 from skmetaweight._bilevel.last_layer import LastLayerAlignments
 from skmetaweight._bilevel.objective import Batch, Objective, TrainingPass, sample_mean, tiny
+from skmetaweight.reweighting._exchange import Evaluation, StepResult
 from skmetaweight.reweighting._memory import AlignmentMemory
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """What a step tells, all of it detached and on the module's device.
-
-    Attributes
-    ----------
-    loss : Tensor of shape ()
-        The training loss whose gradient was left in the parameters.
-    y_pred : Tensor of shape (n, n_classes)
-    sample_losses : Tensor of shape (n,)
-        Before weighting, in nats.
-    weights : Tensor of shape (n,)
-    meta_loss : Tensor of shape () or None
-        Loss on the meta batch, where the step computed it.
-    diagnostics : dict of str to Tensor
-        Further scalars for the history, by name.
-    """
-
-    loss: Tensor
-    y_pred: Tensor
-    sample_losses: Tensor
-    weights: Tensor
-    meta_loss: Tensor | None = None
-    diagnostics: dict[str, Tensor] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Labelled rows under the fitted classifier, for :meth:`Reweighter.weigh`.
-
-    Attributes
-    ----------
-    losses : Tensor of shape (n,)
-    labels : Tensor of shape (n,)
-    index : Tensor of shape (n,) or None
-        Places of the rows in the training set; None for rows that were not part of it.
-    alignments : callable
-        Returns the alignments of shape (n,) with the whole meta set; computed when called.
-    """
-
-    losses: Tensor
-    labels: Tensor
-    index: Tensor | None
-    alignments: Callable[[], Tensor]
 
 
 class Reweighter(BaseEstimator, ABC):
@@ -123,12 +76,20 @@ class Reweighter(BaseEstimator, ABC):
         self.n_trusted_ = self.like_.new_full((n_classes,), torch.inf)
         self.last_layer_alignments_ = LastLayerAlignments()
 
-    def bind(self, objective: Objective, n_rows: int, n_trusted: Tensor | None = None) -> None:
+    def bind(
+        self,
+        objective: Objective,
+        n_rows: int,
+        n_trusted: Tensor | None = None,
+        class_sizes: Tensor | None = None,
+    ) -> None:
         """Set the losses and the number of training rows of the fit that begins.
 
-        And of trusted rows of each class; without them alignments count as they are. A fit that
+        And of trusted rows of each class; without them alignments count as they are. Numbers of
+        training rows of each class are for methods that tell classes apart by size. A fit that
         goes on with as many rows as before goes on with what was remembered of them.
         """
+        del class_sizes
         is_known = getattr(self, "n_rows_", None) == n_rows
         self.objective_ = objective
         self.n_rows_ = n_rows
@@ -221,6 +182,11 @@ class Reweighter(BaseEstimator, ABC):
             return 1.0
         share = raw_mean / ((1 - s) / 2 + s * raw_mean)
         return s * (share.clamp(max=1.0) if isinstance(share, Tensor) else min(share, 1.0))
+
+    @property
+    def learns_function(self) -> bool:
+        """Whether the method learns a function of the loss."""
+        return type(self).weighting_function is not Reweighter.weighting_function
 
     def weighting_function(self, rows: Evaluation, classes: Any) -> Any:
         """Return the learned :class:`WeightingFunction`.

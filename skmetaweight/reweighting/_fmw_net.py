@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from skmetaweight._bilevel.forward import Params
 from skmetaweight._bilevel.gradients import accumulate, gradient, lookahead, trainable
 from skmetaweight._bilevel.objective import Batch, TrainingPass, sample_mean
-from skmetaweight.reweighting._base import StepResult
+from skmetaweight.reweighting._exchange import StepResult
 from skmetaweight.reweighting._function_based import FunctionBasedReweighter, check_setting
 
 
@@ -48,10 +48,11 @@ class FirstOrderMetaWeightNet(FunctionBasedReweighter):
         :math:`\eta`.
     normalize : bool, default=True
         Whether weights have mean one over the batch.
-    weighting : Module, "class-aware" or None, default=None
+    weighting : Module, "class-aware", "cmw" or None, default=None
         Network from inputs (n, n_inputs) to weights (n,). None for :class:`WeightingNetwork`;
         "class-aware" adds the given label, one-hot, to what that sees. A network of yours sees it
-        if it has a true attribute ``class_aware``.
+        if it has a true attribute ``class_aware``. "cmw" has a head for each cluster of classes
+        of like size, as CMW-Net.
     optimizer : callable or None, default=None
         Makes :math:`\psi`'s optimiser from parameters and ``lr``; None for Adam.
 

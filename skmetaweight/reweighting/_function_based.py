@@ -12,10 +12,14 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
+from skmetaweight._bilevel.certainties import certainties
 from skmetaweight._bilevel.forward import copy_of_state
-from skmetaweight._bilevel.objective import Batch
+from skmetaweight._bilevel.objective import Batch, Objective, TrainingPass
 from skmetaweight._messages import explained, listed
-from skmetaweight.reweighting._base import Evaluation, Reweighter, mean_one
+from skmetaweight.reweighting._base import Reweighter, mean_one
+from skmetaweight.reweighting._cluster_network import ClusterNetwork
+from skmetaweight.reweighting._exchange import Evaluation
+from skmetaweight.reweighting._lilaw import WHY_NO_FUNCTION, ThreeNumbers
 from skmetaweight.reweighting._weighting import (
     WeightingFunction,
     WeightingNetwork,
@@ -45,23 +49,25 @@ class FunctionBasedReweighter(Reweighter):
         Step size of the virtual step; "lr" for the learning rate that the optimiser has now.
     normalize : bool
         Whether the weights of a batch are scaled to mean one.
-    weighting : Module, "class-aware" or None
+    weighting : Module, "class-aware", "cmw", "lilaw" or None
         Network from inputs (n, n_inputs) to weights (n,), copied: the loss, then the memory if
         there is one. None for the method's own; "class-aware" adds the given label, one-hot, to
         what that sees. A network of yours sees it if it has a true attribute ``class_aware``.
+        "cmw" is :class:`ClusterNetwork`, "lilaw" :class:`ThreeNumbers`.
     optimizer : callable or None
         Makes :math:`\psi`'s optimiser from parameters and ``lr``; None for the method's own.
     """
 
     network_: nn.Module
     network_optimizer_: torch.optim.Optimizer
+    why_no_function = WHY_NO_FUNCTION
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "meta_lr": [Interval(Real, 0, None, closed="neither")],
         "meta_interval": [Interval(Integral, 1, None, closed="left")],
         "lookahead_lr": [Interval(Real, 0, None, closed="neither"), StrOptions({"lr"})],
         "normalize": ["boolean"],
-        "weighting": [nn.Module, StrOptions({"class-aware"}), None],
+        "weighting": [nn.Module, StrOptions({"class-aware", "cmw"}), None],
         "optimizer": [callable, None],
     }
 
@@ -93,7 +99,28 @@ class FunctionBasedReweighter(Reweighter):
             self.network_ = network.to(like.device, like.dtype)
 
     def _network(self, n_inputs: int) -> nn.Module:
-        return WeightingNetwork(n_inputs)
+        if self.weighting == "lilaw":
+            return ThreeNumbers()
+        if self.weighting == "cmw":
+            return ClusterNetwork(n_inputs, self.n_classes_, **self._shape)
+        return WeightingNetwork(n_inputs, **self._shape)
+
+    @property
+    def _shape(self) -> dict[str, Any]:
+        """Options of the method's own networks."""
+        return {}
+
+    def bind(
+        self,
+        objective: Objective,
+        n_rows: int,
+        n_trusted: Tensor | None = None,
+        class_sizes: Tensor | None = None,
+    ) -> None:
+        """Set the losses, and what the fit that begins has of rows."""
+        super().bind(objective, n_rows, n_trusted)
+        if class_sizes is not None and isinstance(self.network_, ClusterNetwork):
+            self.network_.group(class_sizes)
 
     def _check_network(self) -> None:
         """Raise an error if a network of the user's cannot learn, or gives no weight to a row."""
@@ -140,8 +167,14 @@ class FunctionBasedReweighter(Reweighter):
     @property
     def class_aware(self) -> bool:
         """Whether the given label enters the function."""
-        asked = isinstance(self.weighting, str)  # there is one such name
-        return asked or bool(getattr(self.weighting, "class_aware", False))
+        if isinstance(self.weighting, str):
+            return self.weighting in ("class-aware", "cmw")
+        return bool(getattr(self.weighting, "class_aware", False))
+
+    @property
+    def learns_function(self) -> bool:
+        """Whether the weight is a function of the loss, and perhaps of the class."""
+        return self.weighting != "lilaw"
 
     def lookahead_size(self, lr: float) -> float:
         """Return the step size of the virtual step, at a learning rate of the optimiser."""
@@ -156,6 +189,13 @@ class FunctionBasedReweighter(Reweighter):
         """Return what the network sees of rows, of shape (n, n_inputs)."""
         seen = labels if self.class_aware else None
         return weighting_inputs(losses / self.loss_scale, memory, seen, self.n_classes_)
+
+    def inputs_of(self, forward: TrainingPass) -> Tensor:
+        """Return what the network sees of the training rows of a pass."""
+        batch = forward.rows[0]
+        if self.learns_function:
+            return self.batch_inputs(forward.losses, batch)
+        return certainties(self.objective_.to_probabilities(forward.y_pred), batch.y)
 
     def batch_inputs(self, losses: Tensor, batch: Batch) -> Tensor:
         memory = self.memory_[batch.index] if self.memory else None
@@ -185,6 +225,8 @@ class FunctionBasedReweighter(Reweighter):
         With a memory, training rows bring their own remembered alignments; other rows get the
         partial dependence on the loss.
         """
+        if not self.learns_function:
+            return self._in_chunks(rows.certainties())
         if not self.memory:
             return self._in_chunks(self.inputs(rows.losses, rows.labels, None))
         if rows.index is not None:
@@ -203,6 +245,8 @@ class FunctionBasedReweighter(Reweighter):
 
     def weighting_function(self, rows: Evaluation, classes: Any) -> WeightingFunction:
         """Return the fitted function, on the CPU, scaled as the training rows' weights."""
+        if not self.learns_function:
+            return super().weighting_function(rows, classes)
         return WeightingFunction(
             copy.deepcopy(self.network_).cpu(),
             losses=rows.losses,

@@ -10,7 +10,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
 from skmetaweight._bilevel.objective import Batch, tiny
-from skmetaweight.reweighting._base import Evaluation, Reweighter, StepResult, mean_one
+from skmetaweight.reweighting._base import Reweighter, mean_one
+from skmetaweight.reweighting._exchange import Evaluation, StepResult
 
 WITHOUT_MEMORY = ("weight_sums", "visits", "positive_mean")
 """What is kept of training without a memory."""

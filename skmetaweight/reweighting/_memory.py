@@ -36,6 +36,12 @@ class AlignmentMemory:
         :math:`\rho`, in (0, 1).
     n_trusted : Tensor of shape (n_classes,)
         Trusted rows of each class, with the device and dtype of the values.
+
+    References
+    ----------
+    FSR [1]_ keeps a running mean for each row too, of a margin between its losses.
+
+    .. [1] Zhang and Pfister. Learning Fast Sample Re-weighting Without Reward Data. ICCV, 2021.
     """
 
     clip = 3.0

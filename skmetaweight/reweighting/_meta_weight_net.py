@@ -13,10 +13,9 @@ from torch import Tensor, nn
 
 from skmetaweight._bilevel.gradients import gradient, lookahead, meta_gradient, trainable
 from skmetaweight._bilevel.objective import Batch, Objective, TrainingPass, sample_mean
-from skmetaweight.reweighting._base import Evaluation, StepResult
 from skmetaweight.reweighting._class_means import ClassMeans
+from skmetaweight.reweighting._exchange import Evaluation, StepResult
 from skmetaweight.reweighting._function_based import FunctionBasedReweighter, check_setting
-from skmetaweight.reweighting._weighting import WeightingNetwork
 
 
 class MetaWeightNet(FunctionBasedReweighter):
@@ -59,10 +58,12 @@ class MetaWeightNet(FunctionBasedReweighter):
     prior : float, default=0.2
         :math:`\beta`, which holds the function near one; used with a memory only. It acts on
         :math:`V`, whose scale would else be free, and drift until all its sigmoids saturate.
-    weighting : Module, "class-aware" or None, default=None
+    weighting : Module, "class-aware", "cmw", "lilaw" or None, default=None
         Network from inputs (n, n_inputs) to weights (n,): the loss, then the memory if there is
         one. None for :class:`WeightingNetwork`; "class-aware" adds the given label, one-hot, to
         what that sees. A network of yours sees it if it has a true attribute ``class_aware``.
+        "cmw" has a head for each cluster of classes of like size (CMW-Net, TPAMI 2023). "lilaw"
+        is the function of :class:`LiLAW`, unbounded; it sees no alignments, so ``memory=0``.
     optimizer : callable or None, default=None
         Makes :math:`\psi`'s optimiser from parameters and ``lr``; None for Adam, with weight decay
         1e-4 without a memory.
@@ -103,6 +104,7 @@ class MetaWeightNet(FunctionBasedReweighter):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **FunctionBasedReweighter._parameter_constraints,
         "memory": [Interval(Real, 0, 1, closed="left")],
+        "weighting": [nn.Module, StrOptions({"class-aware", "cmw", "lilaw"}), None],
         "meta_lr": [Interval(Real, 0, None, closed="neither"), None],
         "meta_interval": [Interval(Integral, 1, None, closed="left"), None],
         "prior": [Interval(Real, 0, None, closed="left")],
@@ -160,6 +162,11 @@ class MetaWeightNet(FunctionBasedReweighter):
     def build(self, n_classes: int, like: Tensor) -> None:
         """Create the weighting network and its optimiser."""
         super().build(n_classes, like)
+        if self.memory and not self.learns_function:
+            raise ValueError(
+                f'weighting="lilaw" sees no alignments, got memory={self.memory}: pass '
+                "method__memory=0."
+            )
         if self.alignment_layers == "last" and not self.memory:
             raise ValueError(
                 'alignment_layers="last" needs a memory: the virtual step of the published method '
@@ -172,9 +179,15 @@ class MetaWeightNet(FunctionBasedReweighter):
         lr = self.meta_lr or (6e-2 if self.memory else 1e-3)
         self.network_optimizer_ = self._make_optimizer(adam, lr)
 
-    def bind(self, objective: Objective, n_rows: int, n_trusted: Tensor | None = None) -> None:
-        """Set the losses, and the number of training rows and of trusted rows of each class."""
-        super().bind(objective, n_rows, n_trusted)
+    def bind(
+        self,
+        objective: Objective,
+        n_rows: int,
+        n_trusted: Tensor | None = None,
+        class_sizes: Tensor | None = None,
+    ) -> None:
+        """Set the losses, and what the fit that begins has of rows."""
+        super().bind(objective, n_rows, n_trusted, class_sizes)
         if self.memory:
             self.class_weights_.n_trusted = self.n_trusted_
 
@@ -192,10 +205,9 @@ class MetaWeightNet(FunctionBasedReweighter):
     def _drawn_together(self, weights: Tensor, labels: Tensor) -> Tensor:
         return self.class_weights_.drawn_together(weights, labels) if self.memory else weights
 
-    def _network(self, n_inputs: int) -> nn.Module:
-        if not self.memory:
-            return WeightingNetwork(n_inputs)
-        return WeightingNetwork(n_inputs, 32, max_weight=2.0, zero_init=True)
+    @property
+    def _shape(self) -> dict[str, Any]:
+        return {"hidden_dim": 32, "max_weight": 2.0, "zero_init": True} if self.memory else {}
 
     def step(
         self,
@@ -208,7 +220,7 @@ class MetaWeightNet(FunctionBasedReweighter):
     ) -> StepResult:
         r"""Leave the gradient of the weighted loss in ``.grad``, and step :math:`\psi` if asked."""
         forward = self._training_pass(module, batch, meta_batch, update=update)
-        inputs = self.batch_inputs(forward.losses, batch)
+        inputs = self.inputs_of(forward)
         meta_loss = None
         # Alignments of the last layer come with the training pass: the memory gets them always.
         if self.memory and (update or self.compares_last_layer):

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from skmetaweight._bilevel.objective import Batch
-from skmetaweight.reweighting._base import Evaluation, Reweighter, StepResult
+from skmetaweight.reweighting._base import Reweighter
+from skmetaweight.reweighting._exchange import Evaluation, StepResult
 
 
 class Uniform(Reweighter):

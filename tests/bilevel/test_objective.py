@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from skmetaweight._bilevel.gradients import accumulate, lookahead, meta_gradient, trainable
-from skmetaweight._bilevel.objective import Objective, Stage
+from skmetaweight._bilevel.objective import Objective
+from skmetaweight._bilevel.stage import Stage
 from tests._reference import cross_entropy
 from tests.reweighting._cases import (
     MODULE_CASES,

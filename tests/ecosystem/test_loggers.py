@@ -27,7 +27,11 @@ def columns(method: str) -> set[str]:
         "share_distrusted",
         "learning_rate",
     }
-    return always | ({"fmw_lambda"} if method == "fmw-net" else set())
+    own = {
+        "fmw-net": {"fmw_lambda"},
+        "lilaw": {"lilaw_alpha", "lilaw_beta", "lilaw_delta"},
+    }
+    return always | own.get(method, set())
 
 
 def test_tensorboard(method: str, columns: set[str], fitted: Any, tmp_path: Path) -> None:

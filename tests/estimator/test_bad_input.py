@@ -184,6 +184,14 @@ BAD_PARAMETERS = {
                 "bias": ("none", np.inf),
                 "meta_interval": (0,),
             },
+            "lilaw": {
+                "alpha": (0.9, np.inf),
+                "beta": (np.nan, "low"),
+                "delta": (None, -np.inf),
+                "meta_lr": (0.0,),
+                "weight_decay": (-1e-4,),
+                "warm_up": (-1, 0.5),
+            },
         }.items()
         for name, values in names.items()
         for value in values
@@ -198,6 +206,7 @@ BAD_PARAMETERS = {
             "mw-net": ("method__meta_lr", "method__meta_interval", "method__lookahead_lr"),
             "fmw-net": ("method__eta", "method__meta_lr", "method__meta_interval"),
             "l2rw": ("method__sharpness", "method__bias", "method__memory"),
+            "lilaw": ("method__alpha", "method__meta_lr", "method__warm_up"),
         }.items()
         for name in names
         for value in (True, False)

@@ -33,7 +33,9 @@ def given(values: np.ndarray, strength: float) -> Given:
 
 def calibrated(method: Reweighter) -> np.ndarray:
     nothing = torch.empty(0)
-    return method.calibrate(Evaluation(nothing, nothing, nothing, torch.Tensor)).numpy()
+    return method.calibrate(
+        Evaluation(nothing, nothing, nothing, torch.Tensor, torch.Tensor)
+    ).numpy()
 
 
 def warnings_of(values: np.ndarray, strength: float, told: set[str] | None = None) -> list[str]:

@@ -10,6 +10,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skmetaweight import (
     FirstOrderMetaWeightNet,
     LearningToReweight,
+    LiLAW,
     MetaWeightClassifier,
     MetaWeightNet,
 )
@@ -47,8 +48,13 @@ def test_estimator_checks(estimator: MetaWeightClassifier, check: Any) -> None:
         MetaWeightNet(memory=0),
         FirstOrderMetaWeightNet(meta_interval=1),
         LearningToReweight.paper(),
+        LiLAW(warm_up=0),
+        MetaWeightNet(memory=0, weighting="lilaw"),
     ],
-    ids=["uniform", "mw-net-paper", "mw-net-mean-one", "fmw-net", "l2rw-paper"],
+    ids=[
+        *("uniform", "mw-net-paper", "mw-net-mean-one", "fmw-net", "l2rw-paper", "lilaw"),
+        "mw-net-lilaw",
+    ],
 )
 def test_weighting_rows_is_repeating_them_in_full_batches(
     method: Any, meta_share: float, class_weight: Any, data: Data

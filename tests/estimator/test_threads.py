@@ -66,6 +66,8 @@ CASES: dict[str, Callable[[], dict[str, Any]]] = {
     "mw-net": dict,
     "fmw-net": lambda: {"method": "fmw-net"},
     "l2rw": lambda: {"method": "l2rw"},
+    "lilaw": lambda: {"method": "lilaw", "method__warm_up": 1},
+    "cmw": lambda: {"method__weighting": "cmw"},
     "uniform": lambda: {"method": "uniform"},
     "published": lambda: {"method": MetaWeightNet.paper().set_params(lookahead_lr=0.1)},
     "all layers": lambda: {"method__alignment_layers": "all"},

@@ -97,9 +97,14 @@ def test_noisy_rows_get_smaller_weights(method: str) -> None:
 
 @pytest.mark.parametrize(
     ("method", "reason"),
-    [("l2rw", "each row a weight of its own"), ("uniform", "every row has weight one")],
+    [
+        ("l2rw", "each row a weight of its own"),
+        ("uniform", "every row has weight one"),
+        ("lilaw", "the probability of its label and on the largest one"),
+        (MetaWeightNet(memory=0, weighting="lilaw"), "the probability of its label and on the"),
+    ],
 )
-def test_methods_without_a_function_say_why(method: str, reason: str, fitted: Fitted) -> None:
+def test_methods_without_a_function_say_why(method: Any, reason: str, fitted: Fitted) -> None:
     clf = fitted(method=method)
     assert not hasattr(clf, "weighting_function_")
     with pytest.raises(AttributeError, match=reason):

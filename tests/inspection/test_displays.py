@@ -83,9 +83,18 @@ def test_function_of_the_loss_alone_has_no_band_and_no_legend(data):
     assert display.ax_.get_legend() is None
 
 
+@pytest.mark.parametrize("settings", [{"method": "lilaw"}, {"method__weighting": "lilaw"}])
+def test_function_of_two_probabilities_is_not_drawn(data, settings):
+    clf = fit(data, **settings, **({} if "method" in settings else {"method__memory": 0}))
+    with pytest.raises(AttributeError, match="learns no weighting function: the weight of a row"):
+        WeightingFunctionDisplay.from_estimator(clf)
+    assert SampleWeightDisplay.from_estimator(clf).ax_ is not None
+
+
+@pytest.mark.parametrize("weighting", ["class-aware", "cmw"])
 @pytest.mark.parametrize("memory", [0, 0.9])
-def test_class_aware_function_has_one_line_per_class(data, memory):
-    clf = fit(data, method__weighting="class-aware", method__memory=memory)
+def test_class_aware_function_has_one_line_per_class(data, memory, weighting):
+    clf = fit(data, method__weighting=weighting, method__memory=memory)
     display = WeightingFunctionDisplay.from_estimator(clf)
     assert [line.get_label() for line in display.line_] == ["a", "b", "c"]
     assert len({line.get_color() for line in display.line_}) == 3

@@ -16,12 +16,15 @@ from skmetaweight.reweighting import (
     METHODS,
     FirstOrderMetaWeightNet,
     LearningToReweight,
+    LiLAW,
     MetaWeightNet,
     Reweighter,
     Uniform,
 )
 
 N_ROWS, N_META, N_CLASSES = 12, 10, 3
+CLASS_SIZES = torch.tensor([4, 7, 4])
+"""Of two clusters."""
 
 
 class MethodCase(NamedTuple):
@@ -51,11 +54,27 @@ METHOD_CASES = {
         True,
         "without share",
     ),
+    "mw-net cmw": MethodCase(
+        partial(MetaWeightNet, weighting="cmw", alignment_layers="all"),
+        "mw-net",
+        True,
+        True,
+        "without share",
+    ),
+    "mw-net cmw without memory": MethodCase(
+        partial(MetaWeightNet, weighting="cmw", memory=0.0), "mw-net", True, True, "always"
+    ),
+    "mw-net lilaw": MethodCase(
+        partial(MetaWeightNet, weighting="lilaw", memory=0.0), "mw-net", True, False, "always"
+    ),
     "mw-net without memory": MethodCase(
         partial(MetaWeightNet, memory=0.0), "mw-net", True, True, "always"
     ),
     "mw-net paper": MethodCase(MetaWeightNet.paper, "mw-net", False, True, "always"),
     "fmw-net": MethodCase(FirstOrderMetaWeightNet, "fmw-net", True, True, "without share"),
+    "fmw-net cmw": MethodCase(
+        partial(FirstOrderMetaWeightNet, weighting="cmw"), "fmw-net", True, True, "without share"
+    ),
     "fmw-net paper": MethodCase(
         FirstOrderMetaWeightNet.paper, "fmw-net", False, True, "without share"
     ),
@@ -63,6 +82,8 @@ METHOD_CASES = {
         partial(LearningToReweight, alignment_layers="all"), "l2rw", True, False, "without share"
     ),
     "l2rw paper": MethodCase(LearningToReweight.paper, "l2rw", True, False, "without share"),
+    "lilaw": MethodCase(partial(LiLAW, warm_up=0), "lilaw", False, False, "without share"),
+    "lilaw paper": MethodCase(LiLAW, "lilaw", False, False, None),  # in its warm-up
     "uniform": MethodCase(Uniform, "uniform", True, False, None),
 }
 assert {case.method for case in METHOD_CASES.values()} == set(METHODS)
@@ -315,7 +336,7 @@ def ready(reweighter, module, *, n_rows=N_ROWS, n_trusted=None, **objective):
     torch.manual_seed(7)
     criterion = nn.CrossEntropyLoss(reduction="none")
     reweighter.build(N_CLASSES, next(module.parameters()))
-    reweighter.bind(Objective(criterion, **objective), n_rows, n_trusted)
+    reweighter.bind(Objective(criterion, **objective), n_rows, n_trusted, CLASS_SIZES)
     return reweighter
 
 

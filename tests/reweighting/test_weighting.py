@@ -129,7 +129,7 @@ def fitted_function(n_rows):
         reweighter.step(module, batch, make_meta_batch(seed=t), 0.1)
     losses = torch.rand(n_rows, dtype=torch.float64) * 3
     labels = torch.zeros(n_rows, dtype=torch.long)
-    rows = Evaluation(losses, labels, torch.arange(n_rows), lambda: losses)
+    rows = Evaluation(losses, labels, torch.arange(n_rows), lambda: losses, torch.Tensor)
     weights = reweighter.calibrate(rows)
     return reweighter, reweighter.weighting_function(rows, None), losses, weights
 

@@ -144,6 +144,10 @@ CASES: dict[str, dict[str, Any]] = {
     "fmw-net, no share": {"method": "fmw-net", "meta_share": 0.0, "max_epochs": 2},
     "l2rw": {"method": "l2rw", "max_epochs": 10},
     "l2rw, exact": {"method": "l2rw", "method__memory": 0.0, "max_epochs": 2},
+    "lilaw": {"method": "lilaw", "max_epochs": 4},
+    "lilaw, no share": {"method": "lilaw", "meta_share": 0.0, "max_epochs": 4},
+    "mw-net, lilaw, exact": exact(method=MetaWeightNet(memory=0, weighting="lilaw")),
+    "mw-net, cmw": {"method__weighting": "cmw", "max_epochs": 2},
     "uniform": {"method": "uniform", "max_epochs": 2},
     "a last row alone": {"batch_size": 34, "max_epochs": 2},
     "all rows": {"batch_size": -1, "max_epochs": 2},
@@ -188,6 +192,8 @@ def found(clf: MetaWeightClassifier) -> dict[str, np.ndarray]:
     }
     if reweighter.memory:
         parts["memory"] = reweighter.memory_.values
+    if hasattr(reweighter, "numbers_"):
+        parts["numbers"] = reweighter.numbers_
     network = getattr(reweighter, "network_", nn.Identity())
     parts |= {f"weighting {name}": value for name, value in network.state_dict().items()}
     return {name: np.asarray(part) for name, part in parts.items()}

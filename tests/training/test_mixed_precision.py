@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.model_selection import train_test_split
 from skorch.callbacks import EpochScoring
 from torch import nn
 
-from skmetaweight import FirstOrderMetaWeightNet, LearningToReweight, MetaWeightNet
+from skmetaweight import FirstOrderMetaWeightNet, LearningToReweight, LiLAW, MetaWeightNet
 from skmetaweight._bilevel.alignments import Alignments
 from skmetaweight._bilevel.gradients import trainable
 from skmetaweight._bilevel.last_layer import LastLayerAlignments
@@ -40,6 +41,9 @@ METHODS = {
     "fmw-net": FirstOrderMetaWeightNet,
     "l2rw": LearningToReweight,
     "l2rw exact": LearningToReweight.paper,
+    "lilaw": partial(LiLAW, warm_up=0),
+    "mw-net lilaw": partial(MetaWeightNet, memory=0, weighting="lilaw", normalize=False),
+    "mw-net cmw": partial(MetaWeightNet, memory=0, weighting="cmw"),
 }
 FORWARD_MODE = ["plain", "batch norm", "dropout", "both", "layer norm", "cnn", "gru", "dict input"]
 FALLBACKS = ["weight norm", "custom function", "straight-through", "embedding bag"]

@@ -56,6 +56,7 @@ from skmetaweight import (
     PAPER_TRAINING,
     FirstOrderMetaWeightNet,
     LearningToReweight,
+    LiLAW,
     MetaWeightNet,
 )
 
@@ -133,6 +134,20 @@ FOR_IMBALANCE: dict[str, Method] = {
     "l2rw-balanced": Method(partial(with_meta, method="l2rw", **BALANCED), 2.6),
 }
 METHODS |= {name: replace(method, imbalanced_only=True) for name, method in FOR_IMBALANCE.items()}
+METHODS |= {
+    "lilaw": Method(partial(with_meta, method="lilaw"), 2.4, is_slow=True),
+    "lilaw-paper": Method(partial(in_our_training, method=LiLAW()), 3.0, is_slow=True),
+    "mw-net-cmw": Method(partial(with_meta, method__weighting="cmw"), 2.7, is_slow=True),
+    "untrusted-lilaw": Method(partial(split_off, method="lilaw"), 2.4, is_slow=True),
+    **{
+        f"mw-net-paper-{weighting}": Method(
+            partial(in_our_training, method=clone(MW_NET_PAPER).set_params(weighting=weighting)),
+            6.5,
+            is_slow=True,
+        )
+        for weighting in ("cmw", "lilaw")
+    },
+}
 METHODS |= {
     f"mw-net-without-{part}": Method(partial(without, part), 2.6, is_slow=True) for part in WITHOUT
 }
