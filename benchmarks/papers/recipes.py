@@ -101,10 +101,14 @@ HUMAN = Recipe(
 )
 
 SETS: dict[str, Plan] = {
-    "small": Plan(SMALL, ("tail-50", "uniform-40", "flip2-40", "human"), (*PUBLISHED, *OURS)),
+    "small": Plan(
+        SMALL,
+        ("tail-100", "tail-10", "uniform-40", "flip1-40", "flip2-40", "pair-40", "human"),
+        (*PUBLISHED, *OURS),
+    ),
     "human-small": Plan(
         HUMAN, ("human",), ("uniform", "mw-net", "mw-net-all-layers", "l2rw", "mw-net-paper")
     ),
-    "ablation": Plan(SMALL, ("tail-50", "flip2-40"), WEIGHTINGS),
+    "ablation": Plan(SMALL, ("tail-10", "flip2-40"), WEIGHTINGS),
     "full": Plan(Recipe(images="cifar10"), tuple(TASKS), (*PUBLISHED, *OURS, *WEIGHTINGS[1:])),
 }

@@ -119,6 +119,8 @@ def prepare(task: Task, images: Arrays, n_train: int | None, n_trusted: int, see
 
 def _labels(task: Task, images: Arrays, train: NDArray, seed: int) -> NDArray[np.int64]:
     if task.kind == "human":
+        if "y_noisy_worst" not in images:
+            raise SystemExit("The images have no labels of humans, y_noisy_worst: leave human out.")
         return images["y_noisy_worst"][train].astype(np.int64)
     y = images["y_train"][train].astype(np.int64)
     if task.kind == "tail":

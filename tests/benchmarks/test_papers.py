@@ -86,6 +86,12 @@ def test_too_many_trusted_rows_are_refused(folder):
         prepare(TASKS["human"], load_images("tiny", 16), None, 800, 0)
 
 
+def test_human_noise_needs_labels_of_humans(folder):
+    images = {k: v for k, v in load_images("tiny", 16).items() if k != "y_noisy_worst"}
+    with pytest.raises(SystemExit, match="no labels of humans"):
+        prepare(TASKS["human"], images, None, 40, 0)
+
+
 # ------------------------------------------------------------------ networks
 
 
