@@ -15,16 +15,15 @@ from typing import Any
 import numpy as np
 import torch
 from joblib import Parallel, delayed
-from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from benchmarks.accuracy.groups import Noises, max_rows_of
 from benchmarks.accuracy.methods import METHODS
 from benchmarks.accuracy.methods.method import Fitted
-from benchmarks.accuracy.scores import score_probabilities
+from benchmarks.accuracy.scores import score_probabilities, weight_auc
 from benchmarks.accuracy.tasks import InfeasibleError, Problem, Setting, expected_size, prepare
+from benchmarks.lines import read_lines
 from skmetaweight import __version__
 
 KEY = ("task", "noise", "n_meta", "seed", "max_rows", "method")
@@ -95,15 +94,7 @@ def plan(blocks: Iterable[Block], noises: Noises, max_rows: int | None = None) -
 
 def read_results(path: Path) -> list[dict[str, Any]]:
     """Read the lines of a results file, the last one of each fit; a torn line is left out."""
-    records = {}
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            print(f"{path}: a torn line is ignored: {line[:60]}")
-            continue
-        records[tuple(record[name] for name in KEY)] = record
-    return list(records.values())
+    return read_lines(path, KEY)
 
 
 def run(fits: list[Fit], path: Path, *, jobs: int, retry: bool = False) -> None:
@@ -180,11 +171,4 @@ def score(fitted: Fitted, problem: Problem) -> dict[str, float | None]:
     probabilities = np.zeros((len(problem.y_test), problem.n_classes))
     probabilities[:, fitted.classifier.classes_] = fitted.classifier.predict_proba(problem.X_test)
     scores = score_probabilities(probabilities, problem.y_test)
-    return scores | {"weight_auc": _weight_auc(fitted.weights, problem.is_right)}
-
-
-def _weight_auc(weights: NDArray | None, is_right: NDArray[np.bool_] | None) -> float | None:
-    """Return how well the weights tell right labels from wrong ones, where there are both."""
-    if weights is None or is_right is None or is_right.all() or np.ptp(weights) == 0:
-        return None
-    return float(roc_auc_score(is_right, weights))
+    return scores | {"weight_auc": weight_auc(fitted.weights, problem.is_right)}

@@ -63,3 +63,10 @@ def calibration_error(probabilities: NDArray, y: NDArray[np.int64]) -> float:
     excess = confidence - (probabilities.argmax(axis=1) == y)
     bins = np.minimum((confidence * N_BINS).astype(int), N_BINS - 1)
     return float(np.abs(np.bincount(bins, weights=excess)).sum() / len(y))
+
+
+def weight_auc(weights: NDArray | None, is_right: NDArray[np.bool_] | None) -> float | None:
+    """Return how well the weights tell right labels from wrong ones, where there are both."""
+    if weights is None or is_right is None or is_right.all() or np.ptp(weights) == 0:
+        return None
+    return float(roc_auc_score(is_right, weights))

@@ -162,7 +162,10 @@ def _net_options(estimator: Any, data: FitData, seed: int) -> dict[str, Any]:
         )
     if module is None:
         return default_network_options(data, estimator._table, seed, given)
-    return {"module": copy.deepcopy(module) if isinstance(module, nn.Module) else module, **given}
+    module = copy.deepcopy(module) if isinstance(module, nn.Module) else module
+    # Modules among its arguments would else be trained in place, and the next fit go on from there.
+    arguments = {name: value for name, value in given.items() if name.startswith("module__")}
+    return {**given, **copy.deepcopy(arguments), "module": module}
 
 
 def _is_method(module: Any) -> bool:

@@ -20,6 +20,9 @@ from skmetaweight.reweighting._function_based import FunctionBasedReweighter
 FOR_CLASSES = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
 """Criteria of torch's that take one label for each row."""
 
+CHANNELS = (1, 3, 4)
+"""How many an image has: grey, colours, colours and transparency."""
+
 UNUSED = -100
 """What torch has for ``ignore_index`` where nothing is ignored."""
 
@@ -43,7 +46,8 @@ def check_components(net: ReweightedNet, rows: Rows, n_classes: int) -> None:
     batch = rows.take(torch.arange(min(n_rows, len(rows)), device=rows.device))
     net.module_.eval()
     with torch.no_grad():
-        with explained("module", net.module, f"cannot take rows of X, {_described(batch.X)}"):
+        said = f"cannot take rows of X, {_described(batch.X)}"
+        with explained("module", net.module, said, _cure(net.module_, batch.X)):
             y_pred = net.outputs(batch.X)
         _check_outputs(y_pred, batch, n_classes)
         _check_criterion(net, y_pred, batch)
@@ -57,6 +61,16 @@ def _described(X: Any) -> str:
     if parts is not X:
         return given
     return f"{given} (keys must be the arguments of its forward, and integers are not cast)"
+
+
+def _cure(module: nn.Module, X: Any) -> str:
+    """Return what turns images into those that torch's convolutions take, if that is missing."""
+    if isinstance(X, Tensor) and any(isinstance(part, nn.Conv2d) for part in module.modules()):
+        if X.ndim == 3:
+            return "Convolutions take images of channels, height and width: pass X[:, None]."
+        if X.ndim == 4 and X.shape[-1] in CHANNELS:
+            return "Convolutions take the channels of images first: pass X.transpose(0, 3, 1, 2)."
+    return ""
 
 
 def check_smallest_batch(net: ReweightedNet, rows: Rows) -> None:

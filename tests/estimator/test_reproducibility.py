@@ -71,6 +71,34 @@ def test_refit_of_the_same_object(method: str, data: Data) -> None:
     assert_same(clf.fit(data.X, data.y, meta_mask=data.mask), first, data)
 
 
+class Layers(nn.Module):
+    """Made of layers of the user's, in any container."""
+
+    def __init__(self, layers: Any) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*(layers.values() if isinstance(layers, dict) else layers))
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        return self.layers(X)
+
+
+@pytest.mark.parametrize(
+    "container",
+    [list, nn.ModuleList, lambda layers: {"first": layers[0], "last": layers[1]}],
+    ids=["list", "ModuleList", "dict"],
+)
+def test_layers_given_to_a_module_are_not_trained_in_place(
+    container: Callable[[Any], Any], method: str, data: Data
+) -> None:
+    layers = [nn.Linear(4, 5), nn.Linear(5, 3)]
+    before = copy.deepcopy(layers)
+    clf = quick(module=Layers, module__layers=container(layers), method=method)
+    first = copy.deepcopy(clf.fit(data.X, data.y, meta_mask=data.mask))
+    for layer, as_given in zip(layers, before, strict=True):
+        torch.testing.assert_close(layer.state_dict(), as_given.state_dict(), rtol=0, atol=0)
+    assert_same(clf.fit(data.X, data.y, meta_mask=data.mask), first, data)
+
+
 def test_without_a_seed_fits_differ(data: Data) -> None:
     torch.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002
