@@ -83,7 +83,8 @@ class PreparedNet(RecordedNet):
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
-        log = PrintLog(keys_ignored=["valid_loss", "learning_rate", "weight_change"])
+        unprinted = ["valid_loss", "learning_rate", "weight_change", "train_row_count"]
+        log = PrintLog(keys_ignored=unprinted)
         callbacks: list[tuple[str, Callback]] = [("epoch_timer", EpochTimer()), ("print_log", log)]
         return [*callbacks, ("epoch_bar", EpochBar())] if self.show_progress else callbacks
 
