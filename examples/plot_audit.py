@@ -43,7 +43,8 @@ report = audit_report(clf)
 print(f"{len(report) / 1024:.0f} KiB")
 
 # %%
-# In a notebook, ``IPython.display.HTML(report)`` shows it. Here it is, in a frame:
+# In a notebook, ``IPython.display.IFrame("audit.html", "100%", 700)`` shows the file. Here is the
+# page, in such a frame:
 
 
 class Framed:

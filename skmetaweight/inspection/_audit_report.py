@@ -49,7 +49,7 @@ def audit_report(estimator: Any, path: str | os.PathLike[str] | None = None) -> 
     Returns
     -------
     html : str
-        The page, which ``IPython.display.HTML`` shows.
+        The page. A notebook shows its file with ``IPython.display.IFrame``.
 
     Raises
     ------
