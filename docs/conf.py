@@ -50,6 +50,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "gallery.place",
     "abort_on_example_error": True,
     "download_all_examples": False,
+    "remove_config_comments": True,
     "show_memory": False,
     "show_signature": False,
     "write_computation_times": False,

@@ -106,3 +106,5 @@ if __name__ == "__main__":
         with tempfile.TemporaryDirectory() as temporary:
             train(Path(temporary))
             compare(Path(temporary))
+
+# sphinx_gallery_thumbnail_path = '_static/thumb_saved_file.svg'

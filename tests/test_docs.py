@@ -67,3 +67,33 @@ def test_each_parameter_is_in_one_group():
     named = re.findall(r"``(\w+?)``", table)
     own = set(MetaWeightClassifier._parameter_constraints)
     assert sorted(name for name in named if not name.endswith("__")) == sorted(own)
+
+
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
+def test_each_example_has_a_thumbnail(example):
+    """Its first figure, or else a picture that it names; only what begins with plot_ is run."""
+    code = example.read_text(encoding="utf-8")
+    named = re.search(r"^# sphinx_gallery_thumbnail_path = '(.*)'$", code, flags=re.MULTILINE)
+    has_figure = example.stem.startswith("plot_") and "plt." in code
+    assert has_figure != bool(named)
+    assert named is None or (ROOT / "docs" / named[1]).is_file()
+
+
+def test_examples_are_in_the_order_to_be_read():
+    order = re.findall(r'"(plot_\w+)"', (ROOT / "docs/_ext/gallery.py").read_text(encoding="utf-8"))
+    assert sorted(order) == [path.stem for path in EXAMPLES if path.stem.startswith("plot_")]
+
+
+PAGES = sorted((ROOT / "docs").glob("*.rst"))
+
+
+@pytest.mark.parametrize("source", PAGES, ids=lambda source: source.stem)
+def test_pictures_on_pages_say_what_they_show(source):
+    text = source.read_text(encoding="utf-8")
+    pictures = re.findall(r"^( *)\.\. (?:figure|image):: .*\n((?:\1 +.*\n)*)", text, re.MULTILINE)
+    assert all(re.search(r":alt: \S", options) for _, options in pictures)
+    drawn = re.findall(r":file: (.*\.svg)$", text, re.MULTILINE)
+    assert all("<title" in page(name) for name in drawn)

@@ -1,6 +1,14 @@
 """The order in which examples are to be read."""
 
-FIRST = ["plot_noisy_labels", "plot_imbalance", "plot_hand_weights_on", "plot_cross_validation"]
+FIRST = [
+    "plot_noisy_labels",
+    "plot_images",
+    "plot_audit",
+    "plot_overlap",
+    "plot_imbalance",
+    "plot_hand_weights_on",
+    "plot_cross_validation",
+]
 
 
 def place(file_name):

@@ -14,5 +14,5 @@ It may import every wing below: ``_training``, ``reweighting``, ``_data``, ``_ta
    ``onnx_export``: as one for other runtimes; ``fingerprint``, ``settings_text``: what makes a
    fit the one that a checkpoint is of;
 8. ``weighted``, ``usable_weights``: :class:`MetaWeightedEstimator`, which hands the weights on;
-9. ``html``: what a notebook shows.
+9. ``html``, ``svg``: what a notebook shows, and its picture.
 """

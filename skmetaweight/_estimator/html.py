@@ -8,13 +8,11 @@ from importlib.metadata import PackageNotFoundError, metadata
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.utils import estimator_html_repr
 
+from skmetaweight._estimator.svg import Plot, color_of
 from skmetaweight.reweighting._weighting import WeightingFunction
 
-WIDTH, HEIGHT = 320, 150
-LEFT, RIGHT, TOP, BOTTOM = 38, 10, 12, 34
 NETWORK_PAGE = "https://skorch.readthedocs.io/en/stable/user/neuralnet.html"
 """Where the prefixed parameters are documented that pass through to the network."""
 
@@ -105,49 +103,11 @@ def curves(function: WeightingFunction) -> str:
     weights = [function(losses, None if name is None else np.full(61, name)) for name in names]
     if len(names) > MAX_CURVES:
         names, weights = [None], [np.mean(weights, axis=0)]
-    top = max(float(np.max(weights)), 1e-12)
-    parts = [_frame(function.loss_range_, top), _rug(function)]
-    for place, (name, values) in enumerate(zip(names, weights, strict=True)):
-        color = f"hsl({205 + 360 * place // len(names)},70%,45%)"
-        title = "" if name is None else f"<title>{escape(str(name))}</title>"
-        points = _points(losses, values, function.loss_range_, top)
-        look = f'fill="none" stroke="{color}" stroke-width="2"'
-        parts.append(f'<polyline points="{points}" {look}>{title}</polyline>')
-    size = f'width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}"'
-    label = 'role="img" aria-label="Learned weight of a row against its loss"'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {label}>{"".join(parts)}</svg>'
-
-
-def _points(
-    losses: NDArray[Any], weights: NDArray[Any], loss_range: tuple[float, float], top: float
-) -> str:
-    low, high = loss_range
-    x = LEFT + (losses - low) / max(high - low, 1e-12) * (WIDTH - LEFT - RIGHT)
-    y = HEIGHT - BOTTOM - weights / top * (HEIGHT - TOP - BOTTOM)
-    return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
-
-
-def _rug(function: WeightingFunction) -> str:
-    low, high = function.loss_range_
-    shares = (function.loss_percentiles_ - low) / max(high - low, 1e-12)
-    bottom = HEIGHT - BOTTOM
-    ticks = "".join(f"M{LEFT + s * (WIDTH - LEFT - RIGHT):.1f},{bottom}v-5" for s in shares)
-    return f'<path d="{ticks}" stroke="currentColor" stroke-width=".6" opacity=".5"/>'
-
-
-def _frame(loss_range: tuple[float, float], top: float) -> str:
-    right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
-    texts = [
-        (LEFT, bottom + 13, "middle", f"{loss_range[0]:.2g}"),
-        (right, bottom + 13, "end", f"{loss_range[1]:.2g}"),
-        ((LEFT + right) // 2, bottom + 27, "middle", "training loss (nats)"),
-        (LEFT - 4, TOP + 4, "end", f"{top:.2g}"),
-        (LEFT - 4, bottom + 4, "end", "0"),
-    ]
-    labels = "".join(f'<text x="{x}" y="{y}" text-anchor="{a}">{t}</text>' for x, y, a, t in texts)
-    axes = f'<path d="M{LEFT},{TOP}V{bottom}H{right}" fill="none" stroke="currentColor"/>'
-    middle = (TOP + bottom) // 2
-    name = (
-        f'<text transform="translate(12,{middle}) rotate(-90)" text-anchor="middle">weight</text>'
+    plot = Plot(
+        function.loss_range_, (0, float(np.max(weights))), ("training loss (nats)", "weight")
     )
-    return f'<g font-size="10" fill="currentColor">{labels}{name}</g>{axes}'
+    parts = [plot.rug(function.loss_percentiles_)]
+    for place, (name, values) in enumerate(zip(names, weights, strict=True)):
+        title = "" if name is None else str(name)
+        parts.append(plot.line(losses, values, color_of(place, len(names)), title))
+    return plot.svg(parts, "Learned weight of a row against its loss")

@@ -74,6 +74,7 @@ class EpochLog:
         self._names |= set(self._diagnostics)
         for name in self._names - set(self._diagnostics):
             history.record(name, math.nan)
+        history.record("train_row_count", sum(self._sizes))
         return values[0]
 
     def _weight_change(self, weights: Tensor) -> Tensor:

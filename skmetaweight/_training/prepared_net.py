@@ -84,10 +84,10 @@ class PreparedNet(RecordedNet):
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
-        table = EpochTable(keys_ignored=["valid_loss", "learning_rate", "weight_change"])
+        unprinted = ["valid_loss", "learning_rate", "weight_change", "train_row_count"]
         callbacks: list[tuple[str, Callback]] = [
             ("epoch_timer", EpochTimer()),
-            ("print_log", table),
+            ("print_log", EpochTable(keys_ignored=unprinted)),
         ]
         return [*callbacks, ("epoch_bar", EpochBar())] if self.show_progress else callbacks
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
+    from skmetaweight._estimator.classifier import MetaWeightClassifier
+
 LOSSES = {"train_loss": "Training loss", "meta_loss": "Meta loss"}
 WEIGHTS = {
     "mean_weight": "Mean weight",
@@ -68,14 +70,7 @@ class TrainingHistoryDisplay:
             As in :meth:`plot`.
         """
         classifier = classifier_of(estimator)
-        rows = classifier.history_
-        n_rows = np.array([sum(b["train_batch_size"] for b in row["batches"]) for row in rows])
-        names = [*LOSSES, "mean_weight", "weight_change", "share_distrusted", "fmw_lambda"]
-        columns: Any = rows[-1]
-        history = {name: np.array(rows[:, name]) for name in names if name in columns}
-        history["epoch"] = np.array(rows[:, "epoch"])
-        history["effective_share"] = np.array(rows[:, "effective_sample_size"]) / n_rows
-        display = cls(history=history, best_epoch=classifier.best_epoch_)
+        display = cls(history=history_columns(classifier), best_epoch=classifier.best_epoch_)
         return display.plot(ax, **kwargs)
 
     def plot(self, ax: Sequence[Axes] | None = None, **kwargs: Any) -> TrainingHistoryDisplay:
@@ -114,3 +109,16 @@ class TrainingHistoryDisplay:
         self.axes_[0].set(ylabel="Loss (nats)")
         self.axes_[1].set(ylabel="Weight, or share of the rows")
         return self
+
+
+def history_columns(classifier: MetaWeightClassifier) -> dict[str, NDArray[Any]]:
+    """Return what a classifier recorded of its epochs, by column."""
+    rows = classifier.history_
+    names = [*LOSSES, "mean_weight", "weight_change", "share_distrusted", "fmw_lambda"]
+    columns: Any = rows[-1]
+    history = {name: np.array(rows[:, name]) for name in names if name in columns}
+    history["epoch"] = np.array(rows[:, "epoch"])
+    history["effective_share"] = np.divide(
+        rows[:, "effective_sample_size"], rows[:, "train_row_count"]
+    )
+    return history

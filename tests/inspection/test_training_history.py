@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skmetaweight import MetaWeightNet
+from skmetaweight import MetaWeightClassifier, MetaWeightNet
 from skmetaweight.inspection import TrainingHistoryDisplay, WeightingFunctionDisplay
 
 plt = pytest.importorskip("matplotlib.pyplot")
@@ -19,6 +19,16 @@ def test_lines_are_the_history(method, fitted):
     assert display.best_[0].get_xdata()[0] == clf.best_epoch_
     with pytest.raises(ValueError, match="two Axes"):
         display.plot(plt.subplots()[1])
+
+
+def test_lines_of_a_file_are_those_of_the_fit(fitted, tmp_path):
+    clf = fitted(max_epochs=3)
+    clf.save(tmp_path / "clf.smw")
+    loaded = MetaWeightClassifier.load(tmp_path / "clf.smw")
+    drawn, expected = map(TrainingHistoryDisplay.from_estimator, (loaded, clf))
+    for name, line in expected.lines_.items():
+        np.testing.assert_array_equal(drawn.lines_[name].get_data(), line.get_data())
+    assert 0 < expected.lines_["effective_share"].get_ydata().min() <= 1
 
 
 def test_function_over_the_epochs(fitted):
