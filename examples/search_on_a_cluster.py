@@ -13,6 +13,8 @@ Here Dask starts two workers on this machine; with ``Client("tcp://scheduler:878
 second. A worker that dies does not lose the search: Dask gives its fits to another.
 """
 
+# sphinx_gallery_thumbnail_path = '_static/thumb_cluster.svg'
+
 from __future__ import annotations
 
 import joblib
