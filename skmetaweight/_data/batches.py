@@ -96,6 +96,17 @@ class Rows(Dataset):
             stop = min(start + size, len(self))
             yield self._pick(slice(start, stop), torch.arange(start, stop, device=self.device))
 
+    @property
+    def has_order(self) -> bool:
+        """Whether they come from a Dataset that offers an order, being slow to read in another."""
+        return isinstance(self.X, DatasetRows) and self.X.has_order
+
+    def shuffled(self, generator: torch.Generator) -> Tensor:
+        """Return the index of all rows, in an order drawn for an epoch."""
+        if isinstance(self.X, DatasetRows):
+            return self.X.shuffled(generator)
+        return torch.randperm(len(self), generator=generator)
+
     def in_memory(self) -> Rows:
         """Return these rows without the Dataset that they come from, if they do."""
         if not isinstance(self.X, DatasetRows):
@@ -184,7 +195,7 @@ class RowBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         n = len(self.rows)
-        order = torch.randperm(n, generator=self._generator) if self.shuffle else torch.arange(n)
+        order = self.rows.shuffled(self._generator) if self.shuffle else torch.arange(n)
         order = order.to(self.rows.device)
         n_batches = len(self)
         for i in range(n_batches):

@@ -1,4 +1,4 @@
-"""Batches of a loader of the user's own, each of them checked."""
+"""Loaders: batches of one of the user's own, each of them checked; orders."""
 
 from __future__ import annotations
 
@@ -7,10 +7,25 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import Sampler
 
 from skmetaweight._bilevel.objective import Batch
 from skmetaweight._data.batches import Rows
 from skmetaweight._messages import explained, listed, shortened, written
+
+
+class DrawnOrder(Sampler[int]):
+    """Draws the order of an epoch as rows offer it, for a loader."""
+
+    def __init__(self, rows: Rows, generator: torch.Generator) -> None:
+        self._rows = rows
+        self._generator = generator
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._rows.shuffled(self._generator).tolist())
 
 
 class LoadedBatches:

@@ -24,7 +24,7 @@ from skmetaweight._training.building import (
     refuse_loader,
     refuse_unknown_callbacks,
 )
-from skmetaweight._training.loading import LoadedBatches
+from skmetaweight._training.loading import DrawnOrder, LoadedBatches
 
 EVALUATION_ROWS = 1024
 """Most rows in a forward pass that keeps no graph."""
@@ -152,7 +152,10 @@ class RowsNet(NeuralNetClassifier):
             return RowBatches(dataset, size, self.generator_, shuffle=shuffle, ranks=self.ranks_)
         refuse_loader(self.ranks_, iterator)
         if training and is_plain and not options.keys() & {"sampler", "batch_sampler"}:
-            options.setdefault("shuffle", True)  # skorch's default is the order of the rows
+            shuffle = options.pop("shuffle", True)  # skorch's default is the order of the rows
+            has_order = isinstance(dataset, Rows) and dataset.has_order
+            drawn = DrawnOrder(dataset, self.generator_) if has_order else None
+            options |= {"sampler": drawn} if shuffle and drawn else {"shuffle": shuffle}
         if "batch_sampler" not in options:
             options.setdefault("batch_size", size)
         with explained("iterator_train" if training else "iterator_valid", iterator):

@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset
 
 from skmetaweight import MetaWeightClassifier
-from skmetaweight._data.dataset_rows import DatasetRows
+from skmetaweight._data.dataset_rows import DatasetRows, rows_of
 from tests.conftest import Data, Linear, quick
 
 NAMES = np.array(["ant", "bee", "cow"])
@@ -144,10 +144,10 @@ def test_labels_that_a_dataset_offers_need_no_item(
 ) -> None:
     items = make(data)
     places = list(range(95, -1, -1)) if part else list(range(96))
-    rows = DatasetRows(Subset(items, places) if part else items)
+    rows = rows_of(Subset(items, places) if part else items)
     labels = rows.labels()
     assert (items.reads > 0).sum() == 3
-    assert labels == [items.values[i][1] for i in places]
+    assert list(labels) == [items.values[i][1] for i in places]
 
 
 @pytest.mark.parametrize(
@@ -369,3 +369,25 @@ def test_other_errors(data: Data) -> None:
     fails(clf.fit, "trusted rows were given twice|given twice", X, X_meta=X, meta_mask=data.mask)
     nan = pairs(np.full_like(data.X, np.nan), data.y)
     fails(clf.fit, "returns NaN or infinite numbers before any training", nan, meta_mask=data.mask)
+
+
+# ------------------------------------------------------------------ orders that are offered
+
+
+@pytest.mark.parametrize(
+    "order", [range(95), range(1, 97), [0] * 96, range(-1, 95), np.arange(96.0), [[0]] * 96]
+)
+def test_an_order_that_is_offered_has_each_place_once(order: Any, data: Data) -> None:
+    X: Any = pairs(data.X, data.y)
+    X.shuffled_places = lambda generator: list(order)
+    message = "shuffled_places of the Dataset Items must return the places 0 to 95, each once"
+    fails(quick(module=Linear).fit, message, X, meta_mask=data.mask)
+
+
+def test_an_order_that_is_offered_is_taken(data: Data) -> None:
+    X: Any = pairs(data.X, data.y)
+    X.shuffled_places = lambda generator: torch.arange(96)
+    clf = quick(module=Linear).fit(X, meta_mask=data.mask)
+    unshuffled = quick(module=Linear, iterator_train__shuffle=False)
+    expected = unshuffled.fit(data.X, data.y, meta_mask=data.mask)
+    np.testing.assert_array_equal(clf.predict_proba(data.X), expected.predict_proba(data.X))
