@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset, default_collate
 
 from skmetaweight._data.cells import refuse_complex
+from skmetaweight._data.hugging_face import ColumnItems, is_hugging_face
 from skmetaweight._messages import listed
 
 
@@ -110,7 +111,7 @@ def rows_of(dataset: Any) -> DatasetRows:
     """Return the rows of a map-style Dataset; those of a Subset by their places in the whole."""
     if type(dataset) is Subset:
         return rows_of(dataset.dataset)[np.asarray(dataset.indices, dtype=np.intp)]
-    return DatasetRows(dataset)
+    return DatasetRows(ColumnItems(dataset) if is_hugging_face(dataset) else dataset)
 
 
 def open_dataset(estimator: Any, X: Any, name: str = "X") -> Any:
@@ -120,14 +121,14 @@ def open_dataset(estimator: Any, X: Any, name: str = "X") -> Any:
     ------
     ValueError
         If there is no module to take them, the Dataset is iterable-style or empty, or its first
-        item cannot be used.
+        item or its columns cannot be used.
     """
-    if not isinstance(X, Dataset):
+    if not isinstance(X, Dataset) and not is_hugging_face(X):
         return X
     kind = f"{name} ({type(X).__name__})"
     if estimator.module is None:
         raise ValueError(
-            f"{kind} is a torch Dataset, which only a module of your own can take: pass "
+            f"{kind} is a Dataset, which only a module of your own can take: pass "
             "module=..., or give the default network an array or a DataFrame."
         )
     if isinstance(X, IterableDataset):
@@ -160,11 +161,12 @@ def _check_collates(rows: DatasetRows, item: Any, kind: str) -> None:
         X = rows.example
     except TypeError as error:
         raise ValueError(f"The items of {kind} cannot be stacked: {error}") from error
-    for values in X.values() if isinstance(X, dict) else [X]:
+    for key, values in X.items() if isinstance(X, dict) else [(None, X)]:
         if not isinstance(values, Tensor):
+            where = "" if key is None else f" as {key!r}"
             raise ValueError(
                 f"The X of an item of {kind} must be a tensor, an array or a dict of these, got "
-                f"{type(_X_of(item)).__name__} with {type(values).__name__}."
+                f"{type(_X_of(item)).__name__} with {type(values).__name__}{where}."
             )
         refuse_complex(values, kind)
 

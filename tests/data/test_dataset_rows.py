@@ -359,7 +359,7 @@ def test_labels_that_are_nowhere(data: Data) -> None:
 
 def test_other_errors(data: Data) -> None:
     X = pairs(data.X, data.y)
-    message = r"X \(Items\) is a torch Dataset, which only a module of your own can take"
+    message = r"X \(Items\) is a Dataset, which only a module of your own can take"
     fails(quick().fit, message, X, meta_mask=data.mask)
     fails(quick().fit(data.X, data.y, meta_mask=data.mask).predict, message, X)
     clf = quick(module=Linear)
