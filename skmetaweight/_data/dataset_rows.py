@@ -52,7 +52,10 @@ class DatasetRows:
         """Read rows and stack them as torch does."""
         is_slice = isinstance(rows, slice)
         index = np.arange(*rows.indices(len(self))) if is_slice else rows.cpu().numpy()
-        items = [_X_of(item) for item in self._items(self._places_of(index).tolist())]
+        places = self._places_of(index)
+        if hasattr(self.dataset, "stacked"):  # as ours of Parquet files are
+            return self.dataset.stacked(places)
+        items = [_X_of(item) for item in self._items(places.tolist())]
         try:
             X = default_collate(items)
         except RuntimeError as error:

@@ -71,12 +71,6 @@ class ParquetRows(Dataset[Any]):
         If there is no such file.
     ValueError
         If a column is missing or holds anything but numbers, or there are no rows.
-
-    Examples
-    --------
-    >>> from skmetaweight.datasets import ParquetRows
-    >>> rows = ParquetRows("folder/*.parquet", label="y")  # doctest: +SKIP
-    >>> clf.fit(rows, X_meta=X_meta, y_meta=y_meta)  # doctest: +SKIP
     """
 
     def __init__(
@@ -129,10 +123,14 @@ class ParquetRows(Dataset[Any]):
     def __getitems__(self, index: Sequence[int]) -> list[Any]:
         """Return several items at once, as torch's loaders ask for them."""
         places = np.asarray(index)
+        rows = self.stacked(places).unbind()
+        return list(rows if self.label is None else zip(rows, self.targets[places], strict=True))
+
+    def stacked(self, places: NDArray[np.intp]) -> Tensor:
+        """Return X at several places, of shape (n_places, n_columns)."""
         if places.size and not 0 <= places.min() <= places.max() < len(self):
             raise IndexError(f"Rows are numbered 0 to {len(self) - 1}, got {listed(places)}.")
-        rows = torch.from_numpy(native(self._read(places))).unbind()
-        return list(rows if self.label is None else zip(rows, self.targets[places], strict=True))
+        return torch.from_numpy(native(self._read(places)))
 
     @cached_property
     def targets(self) -> Any:
@@ -168,7 +166,7 @@ class ParquetRows(Dataset[Any]):
         yield torch.cat(drawn)
 
     def _read(self, places: NDArray[np.intp]) -> NDArray[Any]:
-        """Return X at some places; blocks in memory come first, as others may push them out."""
+        """Read X; blocks in memory come first, as others may push them out."""
         X = np.empty((len(places), len(self.columns)), self.dtype)
         blocks = np.searchsorted(self._starts, places, side="right") - 1
         for block in sorted(dict.fromkeys(blocks.tolist()), key=lambda i: i not in self._held):

@@ -156,8 +156,9 @@ class PreparedNet(RecordedNet):
         self._make_objective(rows, 0.0 if confirm else self.meta_share, untaught, **objective)
         n_trusted = torch.bincount(meta_rows.y, minlength=self.reweighter_.n_classes_)
         self.reweighter_.bind(self.objective_, len(rows), n_trusted)
+        read = self.reader(meta_rows, "iterator_train")
         self.meta_batches_ = MetaBatches(
-            meta_rows, self.meta_batch_size, self.generator_, self.ranks_
+            meta_rows, self.meta_batch_size, self.generator_, self.ranks_, read
         )
         self.confirmation_ = (
             Confirmation(rows, meta_rows, epochs, self.generator_) if confirm else None

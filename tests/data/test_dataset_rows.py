@@ -13,11 +13,18 @@ import torch
 from sklearn.model_selection import cross_val_score
 from skorch.helper import SliceDataset
 from torch import nn
-from torch.utils.data import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset
+from torch.utils.data import (
+    ConcatDataset,
+    Dataset,
+    IterableDataset,
+    Subset,
+    TensorDataset,
+    get_worker_info,
+)
 
 from skmetaweight import MetaWeightClassifier
 from skmetaweight._data.dataset_rows import DatasetRows, rows_of
-from tests.conftest import Data, Linear, quick
+from tests.conftest import Data, Linear, make_data, quick
 
 NAMES = np.array(["ant", "bee", "cow"])
 
@@ -269,6 +276,67 @@ def test_batches_through_a_loader(num_workers: int, data: Data) -> None:
     assert by_loader.net_.batching_ == "loader"
     by_tensors = quick(**options).fit(data.X, data.y, meta_mask=data.mask)
     assert_same(results(by_loader, X, None), results(by_tensors, data.X, data.y))
+
+
+class TellsWho(Dataset[Any]):
+    """Tells by its second number whether a worker read it."""
+
+    def __init__(self, X: Any) -> None:
+        self.X = X
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def __getitem__(self, i: int) -> Any:
+        return np.append(self.X[i], np.float32(get_worker_info() is not None))
+
+
+class Watching(nn.Module):
+    """Remembers of which batches the rows came from workers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 3)
+        self.seen: set[tuple[bool, int, float]] = set()
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        self.seen.add((self.training, len(X), float(X[:, 4].mean())))
+        return self.linear(X[:, :4])
+
+
+def test_workers_read_trusted_rows_and_those_of_evaluations() -> None:
+    data = make_data(700, 300)
+    options = {"module": Watching, "meta_share": 0.0, "meta_batch_size": 16}
+    alone = quick(**options).fit(
+        TellsWho(data.X), data.y, X_meta=TellsWho(data.X_meta), y_meta=data.y_meta
+    )
+    workers = {"iterator_train__num_workers": 2, "iterator_valid__num_workers": 2}
+    clf = quick(**options, **workers, iterator_train__shuffle=False)
+    clf.fit(TellsWho(data.X), data.y, X_meta=TellsWho(data.X_meta), y_meta=data.y_meta)
+    assert {share for *_, share in alone.net_.module_.seen} == {0.0}
+    by_workers = {n for _, n, share in clf.net_.module_.seen if share == 1.0}
+    assert {16, 32, 300, 700} <= by_workers
+
+
+@pytest.mark.parametrize("kind", ["pairs", "dicts"])
+def test_workers_change_nothing(kind: str, method: str) -> None:
+    data = make_data(500, 200)
+    X: Any = pairs(data.X, data.y) if kind == "pairs" else Items([{"numbers": x} for x in data.X])
+    options = {"method": method, "module": Linear if kind == "pairs" else NamedInput}
+    options |= {"iterator_train__shuffle": False, "meta_batch_size": 30}
+    found = []
+    for n in (0, 2):
+        workers = {"iterator_train__num_workers": n, "iterator_valid__num_workers": n}
+        clf = quick(**options, **workers)
+        clf.fit(X, data.y, meta_mask=data.mask, sample_weight=np.linspace(0.5, 2, 500))
+        found.append(results(clf, X, data.y))
+    assert_same(*found)
+
+
+@pytest.mark.parametrize("name", ["iterator_train", "iterator_valid"])
+def test_workers_that_cannot_be_are_told(name: str, data: Data) -> None:
+    clf, fit = quick(module=Linear, **{f"{name}__num_workers": -1}), {"meta_mask": data.mask}
+    fails(clf.fit, f"{name}=DataLoader cannot be built: num_workers", pairs(data.X, data.y), **fit)
 
 
 # ------------------------------------------------------------------ copies and columns
