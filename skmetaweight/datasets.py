@@ -1,4 +1,4 @@
-"""Controlled damage to clean data, as papers do it: label noise and long-tailed classes."""
+"""Rows in files, and controlled damage to clean data: label noise and long-tailed classes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from sklearn.utils import _safe_indexing, check_array, check_random_state, index
 from sklearn.utils.validation import FLOAT_DTYPES
 
 from skmetaweight._arrays import read_array, read_numbers
+from skmetaweight._data.parquet import ParquetRows
 from skmetaweight._messages import explained
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["corrupt_labels", "make_long_tailed"]
+__all__ = ["ParquetRows", "corrupt_labels", "make_long_tailed"]
 
 Noise = Literal["uniform", "pair", "flip-one", "flip-two", "class-conditional", "feature-dependent"]
 LARGEST_FEATURE = 1e150

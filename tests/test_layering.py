@@ -22,7 +22,7 @@ ALLOWED = {
     "inspection": {"_estimator"},
     "pipeline": {"_estimator"},
     "model_selection": {"_data"},
-    "datasets": set(),
+    "datasets": {"_data"},
     "__init__": {"_estimator", "_tabular", "_training", "reweighting"},
     "_arrays": set(),
     "_messages": set(),

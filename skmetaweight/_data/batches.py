@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -90,11 +90,31 @@ class Rows(Dataset):
         weight = None if self.sample_weight is None else self.sample_weight[places]
         return Batch(X, self.y[places], index, weight)
 
+    def batches(self, indices: Iterable[Tensor], ranks: Ranks = ALONE) -> Iterator[Batch]:
+        """Yield the rows at each of several indices."""
+        return (self.take(index, ranks) for index in indices)
+
     def chunks(self, size: int) -> Iterator[Batch]:
         """Yield all rows in order."""
         for start in range(0, len(self), size):
             stop = min(start + size, len(self))
             yield self._pick(slice(start, stop), torch.arange(start, stop, device=self.device))
+
+    @property
+    def are_items(self) -> bool:
+        """Whether they come from a Dataset, which may take long over an item."""
+        return isinstance(self.X, DatasetRows)
+
+    @property
+    def has_order(self) -> bool:
+        """Whether they come from a Dataset that offers an order, being slow to read in another."""
+        return isinstance(self.X, DatasetRows) and self.X.has_order
+
+    def shuffled(self, generator: torch.Generator) -> Tensor:
+        """Return the index of all rows, in an order drawn for an epoch."""
+        if isinstance(self.X, DatasetRows):
+            return self.X.shuffled(generator)
+        return torch.randperm(len(self), generator=generator)
 
     def in_memory(self) -> Rows:
         """Return these rows without the Dataset that they come from, if they do."""
@@ -184,7 +204,7 @@ class RowBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         n = len(self.rows)
-        order = torch.randperm(n, generator=self._generator) if self.shuffle else torch.arange(n)
+        order = self.rows.shuffled(self._generator) if self.shuffle else torch.arange(n)
         order = order.to(self.rows.device)
         n_batches = len(self)
         for i in range(n_batches):

@@ -16,6 +16,7 @@ from torch import Tensor
 from skmetaweight._arrays import open_tensor, refuse_masked
 from skmetaweight._data.cells import refuse_complex, refuse_no_rows, refuse_ragged
 from skmetaweight._data.dataset_rows import open_dataset
+from skmetaweight._data.hugging_face import is_hugging_face
 from skmetaweight._messages import listed
 from skmetaweight._tabular.columns import is_frame
 
@@ -33,7 +34,8 @@ def open_X(estimator: Any, X: Any, name: str = "X") -> Any:
     kind = f"{name} ({type(X).__name__})"
     if hasattr(X, "collect_schema") and hasattr(X, "collect"):
         raise ValueError(f"{kind} has not been computed yet: pass {name}.collect().")
-    if hasattr(X, "to_pandas") and hasattr(X, "column_names"):  # a pyarrow Table
+    is_table = hasattr(X, "to_pandas") and hasattr(X, "column_names")  # as of pyarrow
+    if is_table and not is_hugging_face(X):
         X = X.to_pandas()
     if is_frame(X):
         return _open_frame(X, name)

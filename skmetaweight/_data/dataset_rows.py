@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset, default_collate
 
 from skmetaweight._data.cells import refuse_complex
+from skmetaweight._data.hugging_face import ColumnItems, is_hugging_face
+from skmetaweight._messages import listed
 
 
 @dataclass(frozen=True)
@@ -22,26 +25,37 @@ class DatasetRows:
     ----------
     dataset : Dataset
         Its items are X, or tuples (X,) or (X, y), with X a tensor, an array or a dict of these.
+    places : ndarray of int, optional
+        Those of its items that are rows, in their order; all if None.
     """
 
     dataset: Any
+    places: NDArray[np.intp] | None = None
 
     def __len__(self) -> int:
-        return len(self.dataset)
+        return len(self.dataset) if self.places is None else len(self.places)
 
     def __getitem__(self, index: NDArray[np.intp]) -> DatasetRows:
-        return DatasetRows(Subset(self.dataset, index.tolist()))
+        return DatasetRows(self.dataset, self._places_of(index))
 
     @property
     def example(self) -> Any:
         """A batch of the first row."""
         return self.collate(slice(0, 1))
 
-    def collate(self, places: Tensor | slice) -> Any:
+    @property
+    def has_order(self) -> bool:
+        """Whether the Dataset offers an order, as it is slow to read in any other."""
+        return hasattr(self.dataset, "shuffled_places")
+
+    def collate(self, rows: Tensor | slice) -> Any:
         """Read rows and stack them as torch does."""
-        is_slice = isinstance(places, slice)
-        index = range(len(self))[places] if is_slice else places.tolist()
-        items = [_X_of(item) for item in self._items(list(index))]
+        is_slice = isinstance(rows, slice)
+        index = np.arange(*rows.indices(len(self))) if is_slice else rows.cpu().numpy()
+        places = self._places_of(index)
+        if hasattr(self.dataset, "stacked"):  # as ours of Parquet files are
+            return self.dataset.stacked(places)
+        items = [_X_of(item) for item in self._items(places.tolist())]
         try:
             X = default_collate(items)
         except RuntimeError as error:
@@ -51,21 +65,56 @@ class DatasetRows:
             ) from error
         return dict(X) if isinstance(X, Mapping) else X
 
-    def labels(self) -> list[Any]:
+    def shuffled(self, generator: torch.Generator) -> Tensor:
+        """Return all rows in an order drawn for an epoch, by the Dataset if it offers one.
+
+        Raises
+        ------
+        ValueError
+            If what it offers is not each of its places once.
+        """
+        if not self.has_order:
+            return torch.randperm(len(self), generator=generator)
+        order = torch.as_tensor(self.dataset.shuffled_places(generator))
+        if not _has_each_once(order, len(self.dataset)):
+            raise ValueError(
+                f"shuffled_places of the Dataset {type(self.dataset).__name__} must return the "
+                f"places 0 to {len(self.dataset) - 1}, each once, got {listed(order)}."
+            )
+        if self.places is None:
+            return order
+        turn = torch.empty_like(order)
+        turn[order] = torch.arange(len(order))
+        return turn[torch.from_numpy(self.places)].argsort(stable=True)
+
+    def labels(self) -> Any:
         """Return the labels: those that the Dataset offers, else by a pass over all items."""
-        n_rows = len(self)
+        places = self._places_of(np.arange(len(self)))
         offered = _offered_labels(self.dataset)
-        if len(offered) == n_rows and all(
-            np.array_equal(_label_of(self.dataset[i]), offered[i])
-            for i in {0, n_rows // 2, n_rows - 1}
+        few = [int(places[i]) for i in {0, len(places) // 2, len(places) - 1}]
+        if len(offered) == len(self.dataset) and (
+            _is_made_by(self.dataset, "skmetaweight")
+            or all(np.array_equal(_label_of(self.dataset[i]), offered[i]) for i in few)
         ):
-            return offered
-        return [_label_of(self.dataset[i]) for i in range(n_rows)]
+            if isinstance(offered, np.ndarray):
+                return offered[places]
+            return [offered[i] for i in places]
+        return [_label_of(self.dataset[i]) for i in places.tolist()]
+
+    def _places_of(self, index: NDArray[np.intp]) -> NDArray[np.intp]:
+        return index if self.places is None else self.places[index]
 
     def _items(self, index: list[int]) -> Iterable[Any]:
         if hasattr(self.dataset, "__getitems__"):  # torch's protocol for reading many at once
             return self.dataset.__getitems__(index)
         return (self.dataset[i] for i in index)
+
+
+def rows_of(dataset: Any) -> DatasetRows:
+    """Return the rows of a map-style Dataset; those of a Subset by their places in the whole."""
+    if type(dataset) is Subset:
+        return rows_of(dataset.dataset)[np.asarray(dataset.indices, dtype=np.intp)]
+    return DatasetRows(ColumnItems(dataset) if is_hugging_face(dataset) else dataset)
 
 
 def open_dataset(estimator: Any, X: Any, name: str = "X") -> Any:
@@ -75,14 +124,14 @@ def open_dataset(estimator: Any, X: Any, name: str = "X") -> Any:
     ------
     ValueError
         If there is no module to take them, the Dataset is iterable-style or empty, or its first
-        item cannot be used.
+        item or its columns cannot be used.
     """
-    if not isinstance(X, Dataset):
+    if not isinstance(X, Dataset) and not is_hugging_face(X):
         return X
     kind = f"{name} ({type(X).__name__})"
     if estimator.module is None:
         raise ValueError(
-            f"{kind} is a torch Dataset, which only a module of your own can take: pass "
+            f"{kind} is a Dataset, which only a module of your own can take: pass "
             "module=..., or give the default network an array or a DataFrame."
         )
     if isinstance(X, IterableDataset):
@@ -100,8 +149,9 @@ def open_dataset(estimator: Any, X: Any, name: str = "X") -> Any:
             f"The items of {kind} are tuples of {len(item)}, but must be X or (X, y). Put several "
             "inputs of the module into a dict."
         )
-    _check_collates(X, kind)
-    return DatasetRows(X)
+    rows = rows_of(X)
+    _check_collates(rows, item, kind)
+    return rows
 
 
 def labels_of(X: Any, y: Any) -> Any:
@@ -109,16 +159,17 @@ def labels_of(X: Any, y: Any) -> Any:
     return X.labels() if y is None and isinstance(X, DatasetRows) else y
 
 
-def _check_collates(dataset: Dataset, kind: str) -> None:
+def _check_collates(rows: DatasetRows, item: Any, kind: str) -> None:
     try:
-        X = DatasetRows(dataset).example
+        X = rows.example
     except TypeError as error:
         raise ValueError(f"The items of {kind} cannot be stacked: {error}") from error
-    for values in X.values() if isinstance(X, dict) else [X]:
+    for key, values in X.items() if isinstance(X, dict) else [(None, X)]:
         if not isinstance(values, Tensor):
+            where = "" if key is None else f" as {key!r}"
             raise ValueError(
                 f"The X of an item of {kind} must be a tensor, an array or a dict of these, got "
-                f"{type(_X_of(dataset[0])).__name__} with {type(values).__name__}."
+                f"{type(_X_of(item)).__name__} with {type(values).__name__}{where}."
             )
         refuse_complex(values, kind)
 
@@ -145,24 +196,32 @@ def _native_if_array(values: Any) -> Any:
     return native(values) if is_array else values
 
 
-def _offered_labels(dataset: Any) -> list[Any]:
+def _has_each_once(order: Tensor, n: int) -> bool:
+    if order.dtype != torch.int64 or order.shape != (n,) or order.min() < 0 or order.max() >= n:
+        return False
+    is_there = torch.zeros(n, dtype=torch.bool)
+    is_there[order] = True
+    return bool(is_there.all())
+
+
+def _is_made_by(dataset: Any, *packages: str) -> bool:
+    return type(dataset).__getitem__.__module__.split(".")[0] in packages
+
+
+def _offered_labels(dataset: Any) -> Any:
     """Return what a Dataset says of its labels before an item is read, as torchvision's do.
 
     Nothing, if its items are made by a class of the user's, who may have changed labels there.
     """
-    if type(dataset).__getitem__.__module__.split(".")[0] not in ("torch", "torchvision"):
+    if not _is_made_by(dataset, "torch", "torchvision", "skmetaweight"):
         return []
-    if isinstance(dataset, Subset):
-        offered = _offered_labels(dataset.dataset)
-        return [offered[i] for i in dataset.indices] if offered else []
     if isinstance(dataset, TensorDataset):
-        return dataset.tensors[1].tolist() if len(dataset.tensors) == 2 else []
+        return dataset.tensors[1].numpy(force=True) if len(dataset.tensors) == 2 else []
     targets = getattr(dataset, "targets", None)
     if getattr(dataset, "target_transform", None) is not None:
         return []
-    if isinstance(targets, Tensor | np.ndarray):
-        return targets.tolist()
-    return targets if isinstance(targets, list) else []
+    targets = targets.numpy(force=True) if isinstance(targets, Tensor) else targets
+    return targets if isinstance(targets, list | np.ndarray) else []
 
 
 def _label_of(item: Any) -> Any:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from skmetaweight._arrays import read_array
 from skmetaweight._bilevel.objective import Batch
@@ -115,6 +117,8 @@ class MetaBatches(Iterator[Batch]):
         On the CPU.
     ranks : Ranks, optional
         Each of which reads its own rows of the same batches.
+    read : callable, optional
+        Yields the batches at several indices, in a way of its own.
     """
 
     def __init__(
@@ -123,9 +127,12 @@ class MetaBatches(Iterator[Batch]):
         batch_size: int,
         generator: torch.Generator,
         ranks: Ranks = ALONE,
+        read: Callable[[Sequence[Tensor]], Iterator[Batch]] | None = None,
     ) -> None:
         self._rows = rows
-        self._ranks = ranks
+        self._plainly = partial(rows.batches, ranks=ranks)
+        self._read = read or self._plainly
+        self._coming: Iterator[Batch] | None = None
         self._size = min(batch_size, len(rows))
         self._generator = generator
         self._order = torch.empty(0, dtype=torch.long)
@@ -134,11 +141,19 @@ class MetaBatches(Iterator[Batch]):
             everything = torch.arange(len(rows), device=rows.device)
             self._everything = rows.take(everything, ranks)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the attributes for a copy, which reads on by itself."""
+        return {**vars(self), "_read": self._plainly, "_coming": None}
+
     def __next__(self) -> Batch:
         if self._everything is not None:
             return self._everything
         if len(self._order) < self._size:
             shuffled = torch.randperm(len(self._rows), generator=self._generator)
             self._order = torch.cat([self._order, shuffled.to(self._rows.device)])
-        index, self._order = self._order[: self._size], self._order[self._size :]
-        return self._rows.take(index, self._ranks)
+            self._coming = None
+        if self._coming is None:
+            n_batches = len(self._order) // self._size
+            self._coming = self._read(self._order[: n_batches * self._size].split(self._size))
+        self._order = self._order[self._size :]
+        return next(self._coming)

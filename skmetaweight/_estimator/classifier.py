@@ -348,7 +348,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         X : array-like, DataFrame or CSR matrix of shape (n_samples, n_features)
             NaN, None and NA are missing values, unless X is sparse. With a module of your own X
             has no missing values and no categories, and may be an array of more dimensions, a
-            mapping to arrays, or a map-style torch Dataset whose items are X or (X, y).
+            mapping to arrays, or a map-style torch Dataset whose items are X or (X, y), or one of
+            Hugging Face's.
         y : array-like of shape (n_samples,), optional
             Labels of any kind, some of them wrong. None for those in the items of a Dataset.
         sample_weight : array-like of shape (n_samples,), optional

@@ -88,7 +88,7 @@ def run_fit(
             seeding.close()
 
         def run(tasks: FitTasks) -> None:
-            net.train(rows, net.make_rows(*data.meta), n_epochs, tasks=tasks, **options)
+            net.train(rows, _meta_rows(net, data), n_epochs, tasks=tasks, **options)
             _keep_results(estimator, net, data, rows)
 
         if ranks.size > 1:
@@ -99,6 +99,12 @@ def run_fit(
         else:
             run(FitTasks())
         diagnose(estimator, data)
+
+
+def _meta_rows(net: ReweightedNet, data: FitData) -> Rows:
+    """Place the trusted rows; those that are slow to read one by one stay in memory."""
+    rows = net.make_rows(*data.meta)
+    return rows.in_memory() if rows.has_order else rows
 
 
 def _training_options(

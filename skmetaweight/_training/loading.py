@@ -1,16 +1,95 @@
-"""Batches of a loader of the user's own, each of them checked."""
+"""Batches of a loader of the user's own, each of them checked, and of its workers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from skmetaweight._bilevel.objective import Batch
 from skmetaweight._data.batches import Rows
 from skmetaweight._messages import explained, listed, shortened, written
+
+OF_WORKERS = ("num_workers", "prefetch_factor", "multiprocessing_context", "timeout")
+"""Options of a loader that say how it reads, and not what."""
+
+READ_AT_ONCE = 128
+"""Rows that a worker reads in one go for an evaluation."""
+
+
+class BatchItems(Dataset[Batch]):
+    """Batches of rows as items, each by its index."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def __getitem__(self, index: Any) -> Batch:
+        return self._rows.take(index)
+
+
+class ReadByWorkers:
+    """Reads batches of rows ahead in processes that live on, and yields them in order.
+
+    Parameters
+    ----------
+    rows : Rows
+    **options : dict
+        Those of a DataLoader that are :data:`OF_WORKERS`.
+    """
+
+    def __init__(self, rows: Rows, **options: Any) -> None:
+        self._device = rows.device
+        self._indices: list[Any] = []
+        # Workers are seeded by a generator of their own: nobody else's numbers change.
+        own: dict[str, Any] = {"generator": torch.Generator(), "persistent_workers": True}
+        items = BatchItems(rows.for_loader())
+        self._loader = DataLoader(items, None, sampler=self._indices, **own, **options)
+
+    def __call__(self, indices: Sequence[Tensor]) -> Iterator[Batch]:
+        self._indices[:] = [index.cpu() for index in indices]
+        return (moved(batch, self._device) for batch in self._loader)
+
+    def chunks(self, n_rows: int, size: int) -> Iterator[Batch]:
+        """Yield all rows in order, each chunk put together of what several workers read."""
+        chunks = torch.arange(n_rows).split(size)
+        parts = self([part for chunk in chunks for part in chunk.split(READ_AT_ONCE)])
+        return (joined([*islice(parts, -(-len(chunk) // READ_AT_ONCE))]) for chunk in chunks)
+
+
+def moved(batch: Batch, device: torch.device) -> Batch:
+    """Return a batch on a device."""
+    X = batch.X
+    X = {k: v.to(device) for k, v in X.items()} if isinstance(X, dict) else X.to(device)
+    weight = None if batch.sample_weight is None else batch.sample_weight.to(device)
+    return Batch(X, batch.y.to(device), batch.index.to(device), weight)
+
+
+def joined(batches: list[Batch]) -> Batch:
+    """Return the rows of several batches as one."""
+    Xs: list[Any] = [batch.X for batch in batches]
+    is_dict = isinstance(Xs[0], dict)
+    X = {k: torch.cat([x[k] for x in Xs]) for k in Xs[0]} if is_dict else torch.cat(Xs)
+    y, index = (torch.cat([getattr(batch, name) for batch in batches]) for name in ("y", "index"))
+    weights = [batch.sample_weight for batch in batches if batch.sample_weight is not None]
+    return Batch(X, y, index, torch.cat(weights) if weights else None)
+
+
+class DrawnOrder(Sampler[int]):
+    """Draws the order of an epoch as rows offer it, for a loader."""
+
+    def __init__(self, rows: Rows, generator: torch.Generator) -> None:
+        self._rows = rows
+        self._generator = generator
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._rows.shuffled(self._generator).tolist())
 
 
 class LoadedBatches:

@@ -212,7 +212,7 @@ class ReweightedNet(PreparedNet):
         meta_batch = self.meta_rows_.take(everything)
         objective = replace(self.objective_, meta_share=0.0)
         parts = []
-        for batch in rows.chunks(EVALUATION_ROWS):
+        for batch in self.chunks(rows, EVALUATION_ROWS):
             forward = objective.training_pass(self.module_, batch, meta_batch)
             parts.append(self.reweighter_.align(self.module_, forward, meta_batch)[0])
         return torch.cat(parts)

@@ -163,8 +163,9 @@ class PreparedNet(RecordedNet):
             for each in (meta_rows, rows)
         )
         self.reweighter_.bind(self.objective_, len(rows), n_trusted, class_sizes)
+        read = self.reader(meta_rows, "iterator_train")
         self.meta_batches_ = MetaBatches(
-            meta_rows, self.meta_batch_size, self.generator_, self.ranks_
+            meta_rows, self.meta_batch_size, self.generator_, self.ranks_, read
         )
         self.confirmation_ = (
             Confirmation(rows, meta_rows, epochs, self.generator_) if confirm else None

@@ -72,7 +72,7 @@ class RecordedNet(RowsNet):
     @torch.no_grad()
     def _show_meta_batches(self) -> None:
         """Pass the meta set to the batch hooks, as skorch does with its validation set."""
-        for batch in self.meta_rows_.chunks(EVALUATION_ROWS):
+        for batch in self.chunks(self.meta_rows_, EVALUATION_ROWS):
             self.notify("on_batch_begin", batch=(batch.X, batch.y), training=False)
             y_pred = self.outputs(batch.X)
             loss = self.objective_.meta_loss(self.losses_(y_pred, batch.y), batch.y)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +25,13 @@ from skmetaweight._training.building import (
     refuse_loader,
     refuse_unknown_callbacks,
 )
-from skmetaweight._training.loading import LoadedBatches
+from skmetaweight._training.loading import (
+    OF_WORKERS,
+    READ_AT_ONCE,
+    DrawnOrder,
+    LoadedBatches,
+    ReadByWorkers,
+)
 
 EVALUATION_ROWS = 1024
 """Most rows in a forward pass that keeps no graph."""
@@ -153,13 +159,36 @@ class RowsNet(NeuralNetClassifier):
             return RowBatches(dataset, size, self.generator_, shuffle=shuffle, ranks=self.ranks_)
         refuse_loader(self.ranks_, iterator)
         if training and is_plain and not options.keys() & {"sampler", "batch_sampler"}:
-            options.setdefault("shuffle", True)  # skorch's default is the order of the rows
+            shuffle = options.pop("shuffle", True)  # skorch's default is the order of the rows
+            has_order = isinstance(dataset, Rows) and dataset.has_order
+            drawn = DrawnOrder(dataset, self.generator_) if has_order else None
+            options |= {"sampler": drawn} if shuffle and drawn else {"shuffle": shuffle}
         if "batch_sampler" not in options:
             options.setdefault("batch_size", size)
         with explained("iterator_train" if training else "iterator_valid", iterator):
             given = dataset.for_loader() if isinstance(dataset, Rows) else dataset
             loader = iterator(given, **options)
         return LoadedBatches(loader, iterator, dataset, len(self.classes_)) if training else loader
+
+    def reader(self, rows: Rows, name: str) -> ReadByWorkers | None:
+        """Return what reads rows with the workers of a loader, if it has some and items are read.
+
+        Parameters
+        ----------
+        rows : Rows
+        name : {"iterator_train", "iterator_valid"}
+        """
+        given = self.get_params_for(name)
+        if not rows.are_items or not given.get("num_workers"):
+            return None
+        options = {option: given[option] for option in OF_WORKERS if option in given}
+        with explained(name, DataLoader):
+            return ReadByWorkers(rows, **options)
+
+    def chunks(self, rows: Rows, size: int) -> Iterator[Batch]:
+        """Yield all rows in order, read by the workers of ``iterator_valid`` if there are any."""
+        reader = self.reader(rows, "iterator_valid") if len(rows) > READ_AT_ONCE else None
+        return reader.chunks(len(rows), size) if reader else rows.chunks(size)
 
     @property
     def losses_(self) -> nn.Module:
@@ -171,7 +200,7 @@ class RowsNet(NeuralNetClassifier):
         self.module_.eval()
         to_probabilities = self.to_probabilities()
         parts = []
-        for batch in rows.chunks(EVALUATION_ROWS):
+        for batch in self.chunks(rows, EVALUATION_ROWS):
             outputs = self.outputs(batch.X)
             probabilities = to_probabilities(outputs.double())
             p_given = probabilities.gather(1, batch.y[:, None]).squeeze(1)
@@ -214,7 +243,7 @@ class RowsNet(NeuralNetClassifier):
     @torch.no_grad()
     def _predicted(self, rows: Rows, nonlinearity: Callable[[Tensor], Tensor]) -> np.ndarray:
         self.module_.eval()
-        chunks = rows.chunks(max(self.batch_size, EVALUATION_ROWS))
+        chunks = self.chunks(rows, max(self.batch_size, EVALUATION_ROWS))
         parts = [nonlinearity(self.outputs(batch.X).cpu().double()) for batch in chunks]
         return torch.cat(parts).numpy()
 

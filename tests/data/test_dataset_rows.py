@@ -13,11 +13,18 @@ import torch
 from sklearn.model_selection import cross_val_score
 from skorch.helper import SliceDataset
 from torch import nn
-from torch.utils.data import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset
+from torch.utils.data import (
+    ConcatDataset,
+    Dataset,
+    IterableDataset,
+    Subset,
+    TensorDataset,
+    get_worker_info,
+)
 
 from skmetaweight import MetaWeightClassifier
-from skmetaweight._data.dataset_rows import DatasetRows
-from tests.conftest import Data, Linear, quick
+from skmetaweight._data.dataset_rows import DatasetRows, rows_of
+from tests.conftest import Data, Linear, make_data, quick
 
 NAMES = np.array(["ant", "bee", "cow"])
 
@@ -144,10 +151,10 @@ def test_labels_that_a_dataset_offers_need_no_item(
 ) -> None:
     items = make(data)
     places = list(range(95, -1, -1)) if part else list(range(96))
-    rows = DatasetRows(Subset(items, places) if part else items)
+    rows = rows_of(Subset(items, places) if part else items)
     labels = rows.labels()
     assert (items.reads > 0).sum() == 3
-    assert labels == [items.values[i][1] for i in places]
+    assert list(labels) == [items.values[i][1] for i in places]
 
 
 @pytest.mark.parametrize(
@@ -271,6 +278,67 @@ def test_batches_through_a_loader(num_workers: int, data: Data) -> None:
     assert_same(results(by_loader, X, None), results(by_tensors, data.X, data.y))
 
 
+class TellsWho(Dataset[Any]):
+    """Tells by its second number whether a worker read it."""
+
+    def __init__(self, X: Any) -> None:
+        self.X = X
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def __getitem__(self, i: int) -> Any:
+        return np.append(self.X[i], np.float32(get_worker_info() is not None))
+
+
+class Watching(nn.Module):
+    """Remembers of which batches the rows came from workers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 3)
+        self.seen: set[tuple[bool, int, float]] = set()
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        self.seen.add((self.training, len(X), float(X[:, 4].mean())))
+        return self.linear(X[:, :4])
+
+
+def test_workers_read_trusted_rows_and_those_of_evaluations() -> None:
+    data = make_data(700, 300)
+    options = {"module": Watching, "meta_share": 0.0, "meta_batch_size": 16}
+    alone = quick(**options).fit(
+        TellsWho(data.X), data.y, X_meta=TellsWho(data.X_meta), y_meta=data.y_meta
+    )
+    workers = {"iterator_train__num_workers": 2, "iterator_valid__num_workers": 2}
+    clf = quick(**options, **workers, iterator_train__shuffle=False)
+    clf.fit(TellsWho(data.X), data.y, X_meta=TellsWho(data.X_meta), y_meta=data.y_meta)
+    assert {share for *_, share in alone.net_.module_.seen} == {0.0}
+    by_workers = {n for _, n, share in clf.net_.module_.seen if share == 1.0}
+    assert {16, 32, 300, 700} <= by_workers
+
+
+@pytest.mark.parametrize("kind", ["pairs", "dicts"])
+def test_workers_change_nothing(kind: str, method: str) -> None:
+    data = make_data(500, 200)
+    X: Any = pairs(data.X, data.y) if kind == "pairs" else Items([{"numbers": x} for x in data.X])
+    options = {"method": method, "module": Linear if kind == "pairs" else NamedInput}
+    options |= {"iterator_train__shuffle": False, "meta_batch_size": 30}
+    found = []
+    for n in (0, 2):
+        workers = {"iterator_train__num_workers": n, "iterator_valid__num_workers": n}
+        clf = quick(**options, **workers)
+        clf.fit(X, data.y, meta_mask=data.mask, sample_weight=np.linspace(0.5, 2, 500))
+        found.append(results(clf, X, data.y))
+    assert_same(*found)
+
+
+@pytest.mark.parametrize("name", ["iterator_train", "iterator_valid"])
+def test_workers_that_cannot_be_are_told(name: str, data: Data) -> None:
+    clf, fit = quick(module=Linear, **{f"{name}__num_workers": -1}), {"meta_mask": data.mask}
+    fails(clf.fit, f"{name}=DataLoader cannot be built: num_workers", pairs(data.X, data.y), **fit)
+
+
 # ------------------------------------------------------------------ copies and columns
 
 
@@ -359,7 +427,7 @@ def test_labels_that_are_nowhere(data: Data) -> None:
 
 def test_other_errors(data: Data) -> None:
     X = pairs(data.X, data.y)
-    message = r"X \(Items\) is a torch Dataset, which only a module of your own can take"
+    message = r"X \(Items\) is a Dataset, which only a module of your own can take"
     fails(quick().fit, message, X, meta_mask=data.mask)
     fails(quick().fit(data.X, data.y, meta_mask=data.mask).predict, message, X)
     clf = quick(module=Linear)
@@ -369,3 +437,25 @@ def test_other_errors(data: Data) -> None:
     fails(clf.fit, "trusted rows were given twice|given twice", X, X_meta=X, meta_mask=data.mask)
     nan = pairs(np.full_like(data.X, np.nan), data.y)
     fails(clf.fit, "returns NaN or infinite numbers before any training", nan, meta_mask=data.mask)
+
+
+# ------------------------------------------------------------------ orders that are offered
+
+
+@pytest.mark.parametrize(
+    "order", [range(95), range(1, 97), [0] * 96, range(-1, 95), np.arange(96.0), [[0]] * 96]
+)
+def test_an_order_that_is_offered_has_each_place_once(order: Any, data: Data) -> None:
+    X: Any = pairs(data.X, data.y)
+    X.shuffled_places = lambda generator: list(order)
+    message = "shuffled_places of the Dataset Items must return the places 0 to 95, each once"
+    fails(quick(module=Linear).fit, message, X, meta_mask=data.mask)
+
+
+def test_an_order_that_is_offered_is_taken(data: Data) -> None:
+    X: Any = pairs(data.X, data.y)
+    X.shuffled_places = lambda generator: torch.arange(96)
+    clf = quick(module=Linear).fit(X, meta_mask=data.mask)
+    unshuffled = quick(module=Linear, iterator_train__shuffle=False)
+    expected = unshuffled.fit(data.X, data.y, meta_mask=data.mask)
+    np.testing.assert_array_equal(clf.predict_proba(data.X), expected.predict_proba(data.X))

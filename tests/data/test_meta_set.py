@@ -1,5 +1,8 @@
 """Where trusted rows come from, and how their batches are drawn."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -146,3 +149,15 @@ def test_stream_follows_its_seed_and_leaves_the_global_generator_alone():
     other = [next(batches).index.tolist() for batches in [stream(20, 6, seed=1)] for _ in range(9)]
     assert first == again != other
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_copy_goes_on_where_the_stream_is():
+    rows = make_rows(n=20)
+    stream = MetaBatches(rows, 6, torch.Generator().manual_seed(0))
+    for _ in range(5):
+        next(stream)
+        for copied in (copy.deepcopy(stream), pickle.loads(pickle.dumps(stream))):
+            original = copy.deepcopy(stream)
+            assert [next(copied).index.tolist() for _ in range(9)] == [
+                next(original).index.tolist() for _ in range(9)
+            ]
