@@ -116,6 +116,15 @@ class Rows(Dataset):
             return self.X.shuffled(generator)
         return torch.randperm(len(self), generator=generator)
 
+    @property
+    def evaluation(self) -> Rows:
+        """These rows as they are judged: a Dataset may offer another view for it."""
+        if not isinstance(self.X, DatasetRows) or self.X.evaluation is self.X:
+            return self
+        rows = copy.copy(self)
+        rows.X = self.X.evaluation
+        return rows
+
     def in_memory(self) -> Rows:
         """Return these rows without the Dataset that they come from, if they do."""
         if not isinstance(self.X, DatasetRows):

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset, de
 
 from skmetaweight._data.cells import refuse_complex
 from skmetaweight._data.hugging_face import ColumnItems, is_hugging_face
-from skmetaweight._messages import listed
+from skmetaweight._messages import listed, shortened
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,12 @@ class DatasetRows:
     def has_order(self) -> bool:
         """Whether the Dataset offers an order, as it is slow to read in any other."""
         return hasattr(self.dataset, "shuffled_places")
+
+    @property
+    def evaluation(self) -> DatasetRows:
+        """These rows as they are judged: in the view that the Dataset offers, or as they are."""
+        view = getattr(self.dataset, "evaluation_view", None)
+        return self if view is None else DatasetRows(view, self.places)
 
     def collate(self, rows: Tensor | slice) -> Any:
         """Read rows and stack them as torch does."""
@@ -151,6 +157,7 @@ def open_dataset(estimator: Any, X: Any, name: str = "X") -> Any:
         )
     rows = rows_of(X)
     _check_collates(rows, item, kind)
+    _check_view(rows, kind)
     return rows
 
 
@@ -172,6 +179,18 @@ def _check_collates(rows: DatasetRows, item: Any, kind: str) -> None:
                 f"{type(_X_of(item)).__name__} with {type(values).__name__}{where}."
             )
         refuse_complex(values, kind)
+
+
+def _check_view(rows: DatasetRows, kind: str) -> None:
+    view = rows.evaluation.dataset
+    if view is rows.dataset:
+        return
+    described = f"The evaluation_view of {kind}"
+    if not (hasattr(view, "__len__") and hasattr(view, "__getitem__")):
+        raise ValueError(f"{described} must be a map-style Dataset, got {shortened(view)}.")
+    if len(view) != len(rows.dataset):
+        raise ValueError(f"{described} has {len(view)} rows, but the Dataset {len(rows.dataset)}.")
+    _check_collates(rows.evaluation, view[0], described)
 
 
 def native(values: NDArray[Any]) -> NDArray[Any]:

@@ -137,7 +137,7 @@ class MetaBatches(Iterator[Batch]):
         self._generator = generator
         self._order = torch.empty(0, dtype=torch.long)
         self._everything = None
-        if self._size == len(rows):
+        if self._size == len(rows) and rows.evaluation is rows:  # else items are drawn anew
             everything = torch.arange(len(rows), device=rows.device)
             self._everything = rows.take(everything, ranks)
 

@@ -25,7 +25,7 @@ def kept_out(rows: Rows, seed: int) -> Tensor:
     fewer, keep nearly the same out.
     """
     n = len(rows)
-    X = rows.take(torch.arange(n, device=rows.device)).X
+    X = rows.evaluation.take(torch.arange(n, device=rows.device)).X
     drawn = [seed % 2**32] * n
     for part in [X[key] for key in sorted(X)] if isinstance(X, dict) else [X]:
         values = part.cpu().double().numpy()

@@ -67,7 +67,7 @@ class Confirmation:
     def __init__(
         self, rows: Rows, meta_rows: Rows, epochs: int, generator: torch.Generator
     ) -> None:
-        self._rows, self._meta_rows = rows, meta_rows
+        self._rows, self._meta_rows = rows.evaluation, meta_rows.evaluation
         self._index, self._meta_index = (
             torch.randperm(len(of), generator=generator)[:COMPARED_ROWS].to(of.device)
             for of in (rows, meta_rows)

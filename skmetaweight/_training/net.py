@@ -209,7 +209,7 @@ class ReweightedNet(PreparedNet):
             )
         self.module_.eval()
         everything = torch.arange(len(self.meta_rows_), device=rows.device)
-        meta_batch = self.meta_rows_.take(everything)
+        meta_batch = self.meta_rows_.evaluation.take(everything)
         objective = replace(self.objective_, meta_share=0.0)
         parts = []
         for batch in self.chunks(rows, EVALUATION_ROWS):

@@ -125,7 +125,7 @@ class PreparedNet(RecordedNet):
         net = object.__new__(type(self))
         vars(net).update(vars(self))
         if getattr(self, "meta_rows_", None) is not None:
-            vars(net)["meta_rows_"] = self.meta_rows_.in_memory()
+            vars(net)["meta_rows_"] = self.meta_rows_.evaluation.in_memory()
         on_cpu = torch.device(self.device).type == "cpu"
         return vars(net) if on_cpu else RowsNet.__getstate__(net)
 

@@ -186,7 +186,8 @@ class RowsNet(NeuralNetClassifier):
             return ReadByWorkers(rows, **options)
 
     def chunks(self, rows: Rows, size: int) -> Iterator[Batch]:
-        """Yield all rows in order, read by the workers of ``iterator_valid`` if there are any."""
+        """Yield all rows in order as they are judged, by the workers of ``iterator_valid`` if any."""
+        rows = rows.evaluation
         reader = self.reader(rows, "iterator_valid") if len(rows) > READ_AT_ONCE else None
         return reader.chunks(len(rows), size) if reader else rows.chunks(size)
 
@@ -215,7 +216,7 @@ class RowsNet(NeuralNetClassifier):
         to_probabilities = self._get_predict_nonlinearity()
         parts = [
             certainties(to_probabilities(self.outputs(batch.X)), batch.y)
-            for batch in rows.chunks(EVALUATION_ROWS)
+            for batch in self.chunks(rows, EVALUATION_ROWS)
         ]
         return torch.cat(parts)
 
