@@ -186,7 +186,7 @@ class RowsNet(NeuralNetClassifier):
             return ReadByWorkers(rows, **options)
 
     def chunks(self, rows: Rows, size: int) -> Iterator[Batch]:
-        """Yield all rows in order as they are judged, by the workers of ``iterator_valid`` if any."""
+        """Yield all rows in order as they are judged, by workers of ``iterator_valid`` if any."""
         rows = rows.evaluation
         reader = self.reader(rows, "iterator_valid") if len(rows) > READ_AT_ONCE else None
         return reader.chunks(len(rows), size) if reader else rows.chunks(size)

@@ -49,6 +49,7 @@ WITHOUT = {
     "rare-class-rule": constant("_data.fit_data.MUCH_IMBALANCE", math.inf),
     "many-trusted-rule": constant("_estimator.fitting.MANY_TRUSTED_ROWS", math.inf),
     "early-certainty": constant("_training.confirmation.CERTAIN", math.inf),
+    "half-meta-batch": parameter(meta_batch_size=16),
     "input-dropout": constant("_estimator.default_network.ROWS_PER_INPUT", 0),
 }
 """Parts by name. Without ``kept-out`` no trusted row is kept for the temperature, which is one."""
