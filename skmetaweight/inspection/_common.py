@@ -35,6 +35,12 @@ def pyplot(display: object) -> Any:
     return plt
 
 
+def literal(label: Any) -> str:
+    """Return what makes a legend of matplotlib show a label as it is, and show it at all."""
+    text = str(label).replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
+
+
 def axes(display: object, ax: Any) -> tuple[Any, Any]:
     """Return axes to draw in, new ones if there are none, and their figure."""
     plt = pyplot(display)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skmetaweight._arrays import read_array
-from skmetaweight.inspection._common import COLORS, axes, classifier_of
+from skmetaweight.inspection._common import COLORS, axes, classifier_of, literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -145,8 +145,8 @@ class WeightingFunctionDisplay:
         if band is not None and np.array_equal(*band):
             band = None
         name = name or (None if band is None else "Mean over rows")
-        labels: Any = self.epochs if self.classes is None else self.classes
-        labels = [name] if labels is None else labels
+        labels: Any = self.epochs if self.classes is None else map(literal, self.classes)
+        labels = [name] if labels is None else list(labels)
         styles = self._styles(len(labels))
         lines = []
         for label, weights, style in zip(labels, np.atleast_2d(self.weights), styles, strict=False):

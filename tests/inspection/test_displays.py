@@ -293,3 +293,13 @@ def test_what_are_no_axes(data, ax):
     for display in (WeightingFunctionDisplay, SampleWeightDisplay, TrainingHistoryDisplay):
         with pytest.raises((TypeError, ValueError), match=r"^ax must be .*Axes"):
             display.from_estimator(clf, ax=ax)
+
+
+@pytest.mark.parametrize("names", [("$x$", "$", "_a"), ("a_b", "\\frac", "_"), ("", "%s", "{x}")])
+def test_legends_show_names_of_classes_as_they_are(names):
+    display = WeightingFunctionDisplay(
+        losses=np.array([0.0, 1.0]), weights=np.ones((3, 2)), classes=np.array(names)
+    ).plot()
+    shown = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert [text.strip().replace("\\$", "$") for text in shown] == [name for name in names if name]
+    display.figure_.canvas.draw()
