@@ -21,6 +21,7 @@ from benchmarks.cost.contestants import CONTESTANTS, hypergradient_difference
 from benchmarks.cost.defaults import measure_frames, measure_loop, measure_search
 from benchmarks.cost.report import Report, machine
 from benchmarks.cost.sections import measure_fit, measure_growth, measure_import, measure_predict
+from benchmarks.cost.sparse import measure_sparse
 from benchmarks.cost.steps import measure_steps, print_peaks
 from benchmarks.cost.tasks import MODELS
 
@@ -30,6 +31,7 @@ SECTIONS = {
     "search": measure_search,
     "predict": measure_predict,
     "frames": measure_frames,
+    "sparse": measure_sparse,
     "import": measure_import,
 }
 PARTS = ("steps", "ratios", *SECTIONS)
