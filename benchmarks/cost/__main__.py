@@ -22,6 +22,7 @@ from benchmarks.cost.defaults import measure_frames, measure_loop, measure_searc
 from benchmarks.cost.report import Report, machine
 from benchmarks.cost.rows_on_disk import measure_rows_on_disk
 from benchmarks.cost.sections import measure_fit, measure_growth, measure_import, measure_predict
+from benchmarks.cost.sparse import measure_sparse
 from benchmarks.cost.steps import measure_steps, print_peaks
 from benchmarks.cost.tasks import MODELS
 
@@ -31,6 +32,7 @@ SECTIONS = {
     "search": measure_search,
     "predict": measure_predict,
     "frames": measure_frames,
+    "sparse": measure_sparse,
     "import": measure_import,
     "rows": measure_rows_on_disk,
 }

@@ -35,10 +35,15 @@ def measure_peaks(device: str, warm_up: Train, train: Train) -> dict[str, int]:
         before = torch.cuda.memory_allocated()
         train()
         return {"tensors": torch.cuda.max_memory_allocated() - before}
+    return {"rss": peak_of(train), "tensors": _peak_of_tensors(train)}
+
+
+def peak_of(train: Train) -> int:
+    """Peak bytes of resident memory above what there was before."""
     _reset_peak_rss()
     before = _peak_rss()
     train()
-    return {"rss": _peak_rss() - before, "tensors": _peak_of_tensors(train)}
+    return _peak_rss() - before
 
 
 def _reset_peak_rss() -> None:

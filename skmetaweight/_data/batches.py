@@ -37,6 +37,8 @@ class Rows(Dataset):
         Whether integers are cast as well. If not, they become those that an embedding takes.
     bytes_are_numbers : bool, default=True
         Whether bytes, such as those of images, are cast in any case.
+    keeps_sparse : bool, default=False
+        Whether the rows of a CSR matrix become a sparse COO tensor, not a dense one.
     """
 
     def __init__(
@@ -49,11 +51,13 @@ class Rows(Dataset):
         dtype: torch.dtype,
         cast_integers: bool,
         bytes_are_numbers: bool = True,
+        keeps_sparse: bool = False,
     ) -> None:
         self.y = torch.as_tensor(y, dtype=torch.long, device=device)
         self._dtype = dtype
         self._cast_integers = cast_integers
         self._bytes_are_numbers = bytes_are_numbers
+        self._keeps_sparse = keeps_sparse
         self.X = _each(self._place, X)
         self.sample_weight = None
         if sample_weight is not None:
@@ -63,11 +67,16 @@ class Rows(Dataset):
     def device(self) -> torch.device:
         return self.y.device  # another one after unpickling without the GPU
 
+    @property
+    def are_sparse(self) -> bool:
+        """Whether batches are sparse tensors."""
+        return self._keeps_sparse and sp.issparse(self.X)
+
     def __len__(self) -> int:
         return len(self.y)
 
     def __getitem__(self, i: int) -> tuple[Any, ...]:
-        one = self.take(torch.tensor([i], device=self.device))
+        one = self.dense().take(torch.tensor([i], device=self.device))
         X = {name: x[0] for name, x in one.X.items()} if isinstance(one.X, dict) else one.X[0]
         weight = () if one.sample_weight is None else (one.sample_weight[0],)
         return (X, one.y[0], one.index[0], *weight)
@@ -133,6 +142,14 @@ class Rows(Dataset):
         rows.X = _each(self._to_tensor, self.X.collate(slice(None)))
         return rows
 
+    def dense(self) -> Rows:
+        """Return these rows as a module takes them that takes no sparse tensors."""
+        if not self._keeps_sparse:
+            return self
+        rows = copy.copy(self)
+        rows._keeps_sparse = False
+        return rows
+
     def for_loader(self) -> Rows:
         """Return these rows on the CPU, where the workers of a loader can read them."""
         if self.device.type == "cpu":
@@ -145,6 +162,8 @@ class Rows(Dataset):
         return rows
 
     def _place(self, values: Any) -> Any:
+        if sp.issparse(values) and self._keeps_sparse:
+            return _canonical(values)
         if sp.issparse(values) or isinstance(values, np.memmap | DatasetRows):
             return values
         return self._to_tensor(values)
@@ -154,7 +173,19 @@ class Rows(Dataset):
             is_slice = isinstance(places, slice)
             return values[places] if is_slice else values.index_select(0, places)
         part = values[places if isinstance(places, slice) else places.cpu().numpy()]
+        if sp.issparse(part) and self._keeps_sparse:
+            return self._to_sparse(part.tocoo())
         return self._to_tensor(part.toarray() if sp.issparse(part) else part)
+
+    def _to_sparse(self, rows: Any) -> Tensor:
+        places = torch.from_numpy(np.stack([rows.row, rows.col]).astype(np.int64))
+        return torch.sparse_coo_tensor(
+            places.to(self.device),
+            self._to_tensor(rows.data),
+            rows.shape,
+            is_coalesced=True,
+            check_invariants=False,
+        )
 
     def _to_tensor(self, values: Any) -> Tensor:
         values = native(values) if isinstance(values, np.ndarray) else values
@@ -172,7 +203,17 @@ def _each(function: Callable[[Any], Any], X: Any) -> Any:
 
 
 def _none_of(x: Tensor) -> Tensor:
-    return x[:0]
+    return x.index_select(0, torch.arange(0, device=x.device))  # of sparse ones, too
+
+
+def _canonical(X: Any) -> Any:
+    """Return a CSR matrix whose numbers are no zeros, each in one place, in order."""
+    if X.has_canonical_format and np.count_nonzero(X.data) == len(X.data):
+        return X
+    X = X.copy()
+    X.sum_duplicates()
+    X.eliminate_zeros()
+    return X
 
 
 class RowBatches:

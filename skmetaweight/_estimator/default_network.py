@@ -17,8 +17,9 @@ from torch.nn import functional
 from skmetaweight._data.fit_data import FitData
 from skmetaweight._data.validation import LabelledRows, n_rows
 from skmetaweight._messages import explained, shortened
-from skmetaweight._tabular.modules import Embeddings, PiecewiseLinear, Standardize, TabularMLP
+from skmetaweight._tabular.modules import Embeddings, PiecewiseLinear, TabularMLP
 from skmetaweight._tabular.ranges import Ranges
+from skmetaweight._tabular.standardize import Standardize
 from skmetaweight._tabular.tables import Table
 
 MAX_BINS = 8
@@ -37,6 +38,13 @@ ROWS_PER_INPUT = 10
 """With fewer training rows for each input of the first layer, inputs are dropped at random."""
 
 INPUT_DROPOUT = 0.2
+
+MAX_DENSITY = 0.01
+"""Share of numbers other than zero up to which zeros are worth leaving out.
+
+A step on 100,000 columns of a density of 0.001 takes an eleventh of the time of one on dense rows.
+The noise that zeros would have of input dropout is about this share of that of other numbers.
+"""
 
 
 def default_network_options(
@@ -59,6 +67,9 @@ def default_network_options(
         n_encoded = PiecewiseLinear(bin_edges).n_outputs
     n_inputs = n_features - len(table.cardinalities) + n_encoded
     n_inputs += sum(map(Embeddings.width_of, table.cardinalities))
+    # The last layer, whose gradients are compared, must be torch's.
+    has_hidden = np.size(given.get("module__hidden_dims", 1)) > 0
+    can_be_sparse = has_hidden and not n_encoded and not table.cardinalities
     is_wide = n_rows(data.train.X) < ROWS_PER_INPUT * n_inputs
     return {
         "module": TabularMLP,
@@ -67,6 +78,7 @@ def default_network_options(
         "module__cardinalities": table.cardinalities,
         "module__bin_edges": bin_edges,
         "module__input_dropout": INPUT_DROPOUT if is_wide else 0.0,
+        "module__sparse": can_be_sparse and _density(data.train.X) <= MAX_DENSITY,
         **given,
     }
 
@@ -79,6 +91,11 @@ def _refuse_worked_out(given: dict[str, Any]) -> None:
             f"{name}={shortened(given[name])} is worked out from X and y for the default network: "
             "leave it out, or pass module=TabularMLP, which takes all of its settings from you."
         )
+
+
+def _density(X: Any) -> float:
+    n_numbers = int(X.count_nonzero() if issparse(X) else np.count_nonzero(X))
+    return n_numbers / max(1, X.shape[0] * X.shape[1])
 
 
 def _bin_edges(

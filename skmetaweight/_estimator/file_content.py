@@ -13,8 +13,10 @@ from sklearn.preprocessing import OrdinalEncoder, QuantileTransformer
 
 from skmetaweight._bilevel.randomness import Dropout
 from skmetaweight._estimator.label_quality import OF_EACH_ROW, LabelQuality
-from skmetaweight._tabular.modules import Embeddings, PiecewiseLinear, Standardize, TabularMLP
+from skmetaweight._tabular.modules import Embeddings, PiecewiseLinear, TabularMLP
 from skmetaweight._tabular.ranges import Ranges
+from skmetaweight._tabular.sparse import SparseLinear
+from skmetaweight._tabular.standardize import Standardize
 from skmetaweight._tabular.tables import Table
 from skmetaweight._tabular.units import Units
 from skmetaweight._training.learned_state import arguments_of, learned_state
@@ -29,7 +31,7 @@ PARTS = {"fitted", "module", "weighting", "rows", "training"}
 OURS = (
     *METHODS.values(),
     *(WeightingFunction, WeightingNetwork, ClusterNetwork, LabelQuality, Table, Ranges, Units),
-    *(TabularMLP, Standardize, PiecewiseLinear, Embeddings, Dropout),
+    *(TabularMLP, Standardize, PiecewiseLinear, Embeddings, SparseLinear, Dropout),
 )
 OF_SKLEARN = (MissingIndicator, OrdinalEncoder, QuantileTransformer, SimpleImputer)
 OF_NUMPY = (np.float32, np.float64)

@@ -90,7 +90,7 @@ def export_onnx(clf: Any, path: str | os.PathLike[str], X: Any = None) -> None:
         )
     metadata = _metadata(fitted)
     places = [torch.arange(n, device=rows.device) % len(rows) for n in BATCH_SIZES]
-    batches = [_on_cpu(rows.take(some).X) for some in places]
+    batches = [_on_cpu(rows.dense().take(some).X) for some in places]
     module = Probabilities(net)
     with _quietly():
         program = _exported(module, batches[1])

@@ -9,5 +9,6 @@ It needs numpy, scikit-learn and torch, and imports the wing ``_bilevel``. Read 
    float32 and float64 would lose of them;
 5. ``tables``: missing values and categories, learned from training rows; ``description``: what
    other programs need to do the same;
-6. ``modules``: :class:`TabularMLP`, which standardises, encodes and embeds.
+6. ``standardize``, ``sparse``: numbers by the training rows, and a first layer that leaves zeros
+   out; ``modules``: :class:`TabularMLP`, which has them, encodes and embeds.
 """

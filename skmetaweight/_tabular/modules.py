@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,45 +13,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from skmetaweight._bilevel.randomness import Dropout
-
-
-class Standardize(nn.Module):
-    """Shift and scale each column by the mean and the standard deviation of the training rows.
-
-    Numbers outside the bounds of their column, none at first, are taken as the bound.
-
-    Parameters
-    ----------
-    n_features : int
-    """
-
-    mean: Tensor
-    scale: Tensor
-    lower: Tensor
-    upper: Tensor
-
-    def __init__(self, n_features: int) -> None:
-        super().__init__()
-        self.register_buffer("lower", torch.full((n_features,), -torch.inf))
-        self.register_buffer("upper", torch.full((n_features,), torch.inf))
-        self.register_buffer("mean", torch.zeros(n_features))
-        self.register_buffer("scale", torch.ones(n_features))
-
-    def set_statistics(self, mean: Tensor, variance: Tensor) -> None:
-        """Set the column means and variances; a constant column is only shifted."""
-        scale = variance.sqrt()
-        rounding = torch.finfo(scale.dtype).eps * mean.abs()
-        self.mean.copy_(mean)
-        self.scale.copy_(torch.where(scale > 10 * rounding, scale, torch.ones_like(scale)))
-
-    def set_bounds(self, lower: Tensor, upper: Tensor) -> None:
-        """Set the bounds of the first columns; the others, indicators, need none."""
-        self.lower[: len(lower)].copy_(lower)
-        self.upper[: len(upper)].copy_(upper)
-
-    def forward(self, X: Tensor) -> Tensor:
-        """Standardise X of shape (n, n_features)."""
-        return X.clamp(self.lower, self.upper).sub_(self.mean).div_(self.scale)
+from skmetaweight._tabular.sparse import SparseLinear
+from skmetaweight._tabular.standardize import Standardize
 
 
 class PiecewiseLinear(nn.Module):
@@ -169,6 +134,9 @@ class TabularMLP(nn.Module):
         each of these columns can have. Code 0 is for categories never seen.
     bin_edges : sequence of array of shape (n_edges,), default=()
         For each of the first columns the rising edges of the bins of its encoding; () for none.
+    sparse : bool, default=False
+        Whether X is mostly zeros, and may be a sparse COO tensor, which is not made dense. Input
+        dropout leaves zeros as they are. There can be neither codes nor bins.
     """
 
     def __init__(
@@ -181,12 +149,10 @@ class TabularMLP(nn.Module):
         input_dropout: float = 0.0,
         cardinalities: Sequence[int] = (),
         bin_edges: Sequence[ArrayLike] = (),
+        sparse: bool = False,
     ) -> None:
         super().__init__()
-        if not isinstance(batch_norm, bool):
-            raise TypeError(f"batch_norm must be True or False, got {batch_norm!r}")
-        if any(isinstance(p, bool) or not isinstance(p, Real) for p in (dropout, input_dropout)):
-            raise TypeError(f"dropout must be a number, got {dropout!r} and {input_dropout!r}")
+        _check_kinds(batch_norm, sparse, dropout, input_dropout)
         _check_sizes(n_features=[n_features], n_classes=[n_classes])
         _check_sizes(hidden_dims=hidden_dims, cardinalities=cardinalities)
         self.n_numbers = n_features - len(cardinalities)
@@ -201,18 +167,27 @@ class TabularMLP(nn.Module):
         self.piecewise = PiecewiseLinear(bin_edges)
         self.standardize = Standardize(self.n_numbers)
         self.embeddings = Embeddings(cardinalities) if cardinalities else None
-        layers: list[nn.Module] = [Dropout(input_dropout)] if input_dropout else []
-        width = self.n_numbers + self.piecewise.n_outputs
-        width += self.embeddings.width if self.embeddings else 0
-        for hidden_dim in hidden_dims:
-            layers.append(nn.Linear(width, hidden_dim))
-            if batch_norm:
-                layers.append(nn.BatchNorm1d(hidden_dim))
+        if sparse and (cardinalities or self.piecewise.n_outputs):
+            raise ValueError(
+                f"sparse=True takes neither codes nor bins, got {len(cardinalities)} columns of "
+                f"codes and {self.piecewise.n_outputs} bins"
+            )
+        self.takes_sparse = sparse
+        widths = [*hidden_dims, n_classes]
+        layers: list[nn.Module] = []
+        if sparse:
+            self.first = SparseLinear(n_features, widths[0], input_dropout)
+        else:
+            n_inputs = self.n_numbers + self.piecewise.n_outputs
+            n_inputs += self.embeddings.width if self.embeddings else 0
+            layers += [Dropout(input_dropout)] if input_dropout else []
+            layers.append(nn.Linear(n_inputs, widths[0]))
+        for width, n_outputs in pairwise(widths):
+            layers += [nn.BatchNorm1d(width)] if batch_norm else []
             layers.append(nn.ReLU())
-            if dropout:
-                layers.append(Dropout(dropout))
-            width = hidden_dim
-        self.layers = nn.Sequential(*layers, nn.Linear(width, n_classes))
+            layers += [Dropout(dropout)] if dropout else []
+            layers.append(nn.Linear(width, n_outputs))
+        self.layers = nn.Sequential(*layers)
 
     def forward(self, X: Tensor) -> Tensor:
         """Map X of shape (n, n_features) to logits of shape (n, n_classes)."""
@@ -222,6 +197,8 @@ class TabularMLP(nn.Module):
                 f"X has {X.shape[1]} columns, but the network was made for "
                 f"{self.n_numbers + n_codes}"
             )
+        if self.takes_sparse:
+            return self.layers(self.first(X, self.standardize))
         numbers = X[:, : self.n_numbers]
         parts = [self.standardize(numbers)]
         if self.piecewise.n_outputs:
@@ -229,6 +206,14 @@ class TabularMLP(nn.Module):
         if self.embeddings is not None:
             parts.append(self.embeddings(X[:, self.n_numbers :]))
         return self.layers(torch.cat(parts, dim=1))
+
+
+def _check_kinds(batch_norm: Any, sparse: Any, *dropouts: Any) -> None:
+    for name, value in (("batch_norm", batch_norm), ("sparse", sparse)):
+        if not isinstance(value, bool):
+            raise TypeError(f"{name} must be True or False, got {value!r}")
+    if any(isinstance(p, bool) or not isinstance(p, Real) for p in dropouts):
+        raise TypeError(f"dropout must be a number, got {' and '.join(map(repr, dropouts))}")
 
 
 def _check_sizes(**sizes: Sequence[int]) -> None:

@@ -14,6 +14,9 @@ from skmetaweight._data.batches import Rows
 ROWS_FOR_ONE = 5
 """Of so many trusted rows one is kept out of the training loss."""
 
+ROWS_AT_ONCE = 64
+"""Trusted rows that are made dense at once: of a wide table they would not all fit into memory."""
+
 HOTTEST = 20.0
 """Largest temperature."""
 
@@ -24,12 +27,13 @@ def kept_out(rows: Rows, seed: int) -> Tensor:
     By what the rows hold, so that trainings which go on with them in another order, or with more or
     fewer, keep nearly the same out.
     """
-    n = len(rows)
-    X = rows.evaluation.take(torch.arange(n, device=rows.device)).X
-    drawn = [seed % 2**32] * n
-    for part in [X[key] for key in sorted(X)] if isinstance(X, dict) else [X]:
-        values = part.cpu().double().numpy()
-        drawn = [zlib.crc32(x.tobytes(), so_far) for x, so_far in zip(values, drawn, strict=True)]
+    n, drawn = len(rows), []
+    for batch in rows.evaluation.dense().chunks(ROWS_AT_ONCE):
+        X, sums = batch.X, [seed % 2**32] * batch.n_rows
+        for part in [X[key] for key in sorted(X)] if isinstance(X, dict) else [X]:
+            values = part.cpu().double().numpy()
+            sums = [zlib.crc32(x.tobytes(), so_far) for x, so_far in zip(values, sums, strict=True)]
+        drawn += sums
     return torch.as_tensor(sorted(range(n), key=drawn.__getitem__)[: n // ROWS_FOR_ONE]).long()
 
 

@@ -86,7 +86,7 @@ def _of_no_row(reweighter: Reweighter, state: dict[str, Any]) -> dict[str, Any]:
 def trusted_rows(net: ReweightedNet) -> dict[str, Any]:
     """Return the trusted rows and what their loss is, for alignments with them."""
     everything = torch.arange(len(net.meta_rows_), device=net.meta_rows_.device)
-    batch, objective = net.meta_rows_.evaluation.take(everything), net.objective_
+    batch, objective = net.meta_rows_.evaluation.dense().take(everything), net.objective_
     return {
         "X": batch.X,
         "y": batch.y,

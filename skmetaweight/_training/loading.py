@@ -137,7 +137,10 @@ class LoadedBatches:
             )
         X, *others = raw
         device = self._rows.device
-        X = {k: v.to(device) for k, v in X.items()} if isinstance(X, dict) else X.to(device)
+        if isinstance(X, dict):
+            X = {name: values.to(device) for name, values in X.items()}
+        else:
+            X = X.to(device).to_sparse() if self._rows.are_sparse else X.to(device)
         return Batch(X, *(other.to(device) for other in others))
 
     def _why_not(self, raw: Any) -> str:

@@ -128,6 +128,12 @@ class RowsNet(NeuralNetClassifier):
         """Whether the module looks rows of an embedding up, by integers."""
         return any(isinstance(m, nn.Embedding | nn.EmbeddingBag) for m in self.module_.modules())
 
+    @property
+    def takes_sparse(self) -> bool:
+        """Whether the module takes sparse rows, where torch has products of them."""
+        takes_them = getattr(self.module_, "takes_sparse", False)
+        return takes_them and self.parameter.device.type in ("cpu", "cuda")
+
     def make_rows(self, X: Any, y: Any, sample_weight: Any = None) -> Rows:
         """Place rows where the module is, in its dtype.
 
@@ -143,6 +149,7 @@ class RowsNet(NeuralNetClassifier):
             dtype=self.parameter.dtype,
             cast_integers=not is_dict and not self.embeds,
             bytes_are_numbers=is_dict or not self.embeds,
+            keeps_sparse=self.takes_sparse,
         )
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:

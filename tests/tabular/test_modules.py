@@ -10,7 +10,8 @@ from torch import nn
 from skmetaweight import MetaWeightClassifier
 from skmetaweight._bilevel.randomness import Dropout
 from skmetaweight._estimator.default_network import INPUT_DROPOUT
-from skmetaweight._tabular.modules import PiecewiseLinear, Standardize, TabularMLP
+from skmetaweight._tabular.modules import PiecewiseLinear, TabularMLP
+from skmetaweight._tabular.standardize import Standardize
 
 
 def test_standardize_is_its_equation():
