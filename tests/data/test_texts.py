@@ -216,9 +216,7 @@ def test_a_list_of_encodings_is_to_be_one(mapping: Any) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"iterator_train__collate_fn": list}])
 def test_items_of_different_lengths_are_to_be_padded(options: Any) -> None:
-    with pytest.raises(
-        ValueError, match=r"cannot be stacked: .* padding: an iterator_train__c"
-    ):
+    with pytest.raises(ValueError, match=r"cannot be stacked: .* padding: an iterator_train__c"):
         fit(model(), Tokenized(unpadded(), dict), **options)
 
 
