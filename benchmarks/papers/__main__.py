@@ -1,9 +1,10 @@
 """Run the papers' experiments on images: long tails, simulated and human noise.
 
-SKMETAWEIGHT_DATA names the folder with <name>/<name>.npz; see images.py for its arrays.
+SKMETAWEIGHT_DATA names the folder with <name>/<name>.npz; images.py and texts.py tell its arrays.
 
     python -m benchmarks.papers --jobs 2 --out papers.jsonl          # within two hours on two cores
     python -m benchmarks.papers --set human-small --seeds 0 1 2 --out human.jsonl
+    python -m benchmarks.papers --set text --out text.jsonl      # weakly labelled questions
     python -m benchmarks.papers --set ablation --out ablation.jsonl  # networks that weigh
     python -m benchmarks.papers --full --device cuda --out full.jsonl    # the papers' size
     python -m benchmarks.papers report papers.jsonl
@@ -21,7 +22,7 @@ from pathlib import Path
 
 from benchmarks.papers.methods import METHODS
 from benchmarks.papers.networks import NETWORKS
-from benchmarks.papers.recipes import SETS, Recipe
+from benchmarks.papers.recipes import SETS, TRANSFORMER, Recipe
 from benchmarks.papers.report import report
 from benchmarks.papers.runner import Fit, run
 from benchmarks.papers.tasks import TASKS
@@ -46,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--methods", nargs="+", choices=METHODS, metavar="METHOD", help=of_set)
     of_recipe = "the set's if not given"
     made.add_argument("--images", help=f"data set; {of_recipe}")
-    made.add_argument("--network", choices=NETWORKS, help=of_recipe)
+    made.add_argument("--network", choices=(*NETWORKS, TRANSFORMER), help=of_recipe)
     for name in ("side", "n-train", "n-trusted", "width", "epochs", "batch-size"):
         made.add_argument(f"--{name}", type=int, help=of_recipe)
     return made

@@ -9,9 +9,12 @@ import torch
 
 from benchmarks.papers.networks import build_network
 from benchmarks.papers.tasks import TASKS
+from benchmarks.papers.texts import TextTransformer
 from skmetaweight import PAPER_TRAINING
 
 PAPER_EPOCHS = 120
+TRANSFORMER = "transformer"
+"""The network of texts."""
 SGD = {name: PAPER_TRAINING[name] for name in PAPER_TRAINING if name.startswith("optimizer")}
 OF_TAILS = {"optimizer__nesterov": True}
 """The released script for imbalance has it, with 100 epochs and milestones at 80 and 90."""
@@ -19,7 +22,7 @@ OF_TAILS = {"optimizer__nesterov": True}
 
 @dataclass(frozen=True)
 class Recipe:
-    """Images, network and training; of a tail, five sixths of the epochs.
+    """Images or texts, network and training; of a tail, five sixths of the epochs.
 
     Parameters
     ----------
@@ -45,12 +48,15 @@ class Recipe:
 
     def training(self, n_classes: int, setting: str) -> dict[str, Any]:
         """Return parameters of a MetaWeightClassifier, its method left open."""
-        shared = {
+        of_images = {
             "module": build_network,
             "module__name": self.network,
+            "module__augment": self.augment,
+        }
+        shared = {
+            **({"module": TextTransformer} if self.network == TRANSFORMER else of_images),
             "module__n_classes": n_classes,
             "module__width": self.width,
-            "module__augment": self.augment,
             "batch_size": self.batch_size,
             "lr": self.lr,
             "max_epochs": self.epochs,
@@ -99,6 +105,16 @@ HUMAN = Recipe(
     optimizer="adamw",
     lr=2e-3,
 )
+TEXT = Recipe(
+    images="wrench_trec_text",
+    n_trusted=100,
+    network=TRANSFORMER,
+    width=64,
+    epochs=10,
+    batch_size=128,
+    optimizer="adamw",
+    lr=1e-3,
+)
 
 SETS: dict[str, Plan] = {
     "small": Plan(
@@ -109,6 +125,7 @@ SETS: dict[str, Plan] = {
     "human-small": Plan(
         HUMAN, ("human",), ("uniform", "mw-net", "mw-net-all-layers", "l2rw", "mw-net-paper")
     ),
+    "text": Plan(TEXT, ("weak",), ("uniform", "meta-only", "fine-tuned", "mw-net", "l2rw")),
     "ablation": Plan(SMALL, ("tail-10", "flip2-40"), WEIGHTINGS),
     "full": Plan(Recipe(images="cifar10"), tuple(TASKS), (*PUBLISHED, *OURS, *WEIGHTINGS[1:])),
 }

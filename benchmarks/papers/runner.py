@@ -21,6 +21,7 @@ from benchmarks.papers.methods import METHODS, WITHOUT_WEIGHTS
 from benchmarks.papers.pictures import draw
 from benchmarks.papers.recipes import Recipe
 from benchmarks.papers.tasks import TASKS, Problem, prepare
+from benchmarks.papers.texts import weakly_labelled
 from skmetaweight import MetaWeightClassifier, __version__
 
 KEY = ("task", "method", "seed", *(field.name for field in fields(Recipe)))
@@ -62,12 +63,11 @@ def run(fits: list[Fit], path: Path, *, jobs: int, device: str, pictures: Path |
 
 
 def run_fit(fit: Fit, device: str, pictures: Path | None, jobs: int) -> dict[str, Any]:
-    """Fit a method, and judge it on the test images, which nothing else has seen."""
+    """Fit a method, and judge it on the test rows, which nothing else has seen."""
     if jobs > 1:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
     recipe = fit.recipe
-    images = load_images(recipe.images, recipe.side)
-    problem = prepare(TASKS[fit.task], images, recipe.n_train, recipe.n_trusted, fit.seed)
+    problem = _problem(fit)
     training = recipe.training(len(np.unique(problem.y_test)), problem.setting)
     training |= {"device": device, "random_state": fit.seed}
     start = time.perf_counter()
@@ -88,6 +88,14 @@ def run_fit(fit: Fit, device: str, pictures: Path | None, jobs: int) -> dict[str
         "version": __version__,
         "warnings": sorted({str(warning.message)[:150] for warning in caught}),
     }
+
+
+def _problem(fit: Fit) -> Problem:
+    recipe, task = fit.recipe, TASKS[fit.task]
+    if task.kind == "weak":
+        return weakly_labelled(recipe.images, recipe.n_train, recipe.n_trusted, fit.seed)
+    images = load_images(recipe.images, recipe.side)
+    return prepare(task, images, recipe.n_train, recipe.n_trusted, fit.seed)
 
 
 def judge(

@@ -22,7 +22,7 @@ class Task:
     Parameters
     ----------
     kind : str
-        "tail", "human" or a kind of noise of corrupt_labels.
+        "tail", "human", "weak" (texts, see texts.py) or a kind of noise of corrupt_labels.
     level : float
         Imbalance, or noise rate.
     published : dict of str to float
@@ -41,16 +41,16 @@ class Task:
 
 @dataclass(frozen=True)
 class Problem:
-    """Images as bytes, with labels 0, 1, ...; trusted ones are no training rows."""
+    """Images as bytes or texts, with labels 0, 1, ...; trusted rows are no training rows."""
 
     setting: str
     """The published setting of a method that it calls for: noise or imbalance."""
-    X: NDArray[np.uint8]
+    X: NDArray[np.integer]
     y: NDArray[np.int64]
     is_right: NDArray[np.bool_]
-    X_meta: NDArray[np.uint8]
+    X_meta: NDArray[np.integer]
     y_meta: NDArray[np.int64]
-    X_test: NDArray[np.uint8]
+    X_test: NDArray[np.integer]
     y_test: NDArray[np.int64]
 
     @property
@@ -91,6 +91,7 @@ TASKS: dict[str, Task] = {
         for percent in percents
     },
     "human": _task("human", 0.4),
+    "weak": _task("weak", 0.46),
 }
 
 

@@ -49,8 +49,11 @@ def chain_product(
     Raises
     ------
     InapplicableModeError
-        If the layers that have parameters, and those after them, are no chain of known layers.
+        If the layers that have parameters, and those after them, are no chain of known layers, or
+        computed in another dtype than their parameters have.
     """
+    if objective.autocast_dtype is not None:
+        raise InapplicableModeError("its layers are computed in mixed precision")
     ranks = objective.ranks
     along = {param: direction[name] for name, param in trainable(module).items()}
     tangent = None

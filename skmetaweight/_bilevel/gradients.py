@@ -29,7 +29,18 @@ def gradient(loss: Tensor, params: Params, *, retain_graph: bool = False) -> Par
 def accumulate(params: Params, grads: Params) -> None:
     """Add grads to the ``.grad`` of params."""
     for name, param in params.items():
-        param.grad = grads[name] if param.grad is None else param.grad + grads[name]
+        grad = grads[name] if param.grad is None else param.grad + grads[name]
+        param.grad = laid_out(grad, param)
+
+
+def laid_out(grad: Tensor, param: Tensor) -> Tensor:
+    """Return a gradient with the strides of its parameter, as ``backward`` leaves it.
+
+    Fused optimisers on a CPU misread any other, e.g. an expanded one, without a word.
+    """
+    if grad.layout != torch.strided or grad.stride() == param.stride():
+        return grad
+    return torch.empty_like(param).copy_(grad)
 
 
 def lookahead(params: Params, grads: Params, lookahead_lr: float) -> Params:

@@ -18,6 +18,9 @@ ROWS = ("__getitem__", "__array__", "shape", "to_pandas")
 
 NESTED = (list, tuple, Mapping, Set, np.ndarray)
 
+TOKENIZED = "tokenizer(texts, padding=True, return_tensors='np')"
+"""What makes of texts what a module of Hugging Face takes."""
+
 
 def refuse_no_rows(X: Any, name: str) -> None:
     """Raise a ValueError if X has no rows that could be taken one by one."""
@@ -25,6 +28,23 @@ def refuse_no_rows(X: Any, name: str) -> None:
         raise ValueError(
             f"Input {name} must be rows, e.g. an array of shape (n_samples, n_features), got "
             f"{shortened(X)}."
+        )
+
+
+def refuse_texts(X: Any, name: str) -> None:
+    """Raise a ValueError if each row is a text, or a mapping, as tokenizers make of one."""
+    is_flat = isinstance(X, list | tuple) or len(getattr(X, "shape", ())) == 1
+    first = next(iter(X), None) if is_flat else None
+    if isinstance(first, str):
+        raise ValueError(
+            f"Input {name} holds texts, e.g. {shortened(str(first))}: for a module of your own, "
+            f"pass the numbers that it takes, e.g. {TOKENIZED}; for the default network, columns "
+            "of numbers, e.g. from a TfidfVectorizer."
+        )
+    if isinstance(first, Mapping):
+        raise ValueError(
+            f"Input {name} is a {type(X).__name__} of mappings, one for each row: pass one dict of "
+            f"arrays, e.g. {TOKENIZED}."
         )
 
 

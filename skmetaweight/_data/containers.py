@@ -14,7 +14,12 @@ from sklearn.utils.validation import _num_samples
 from torch import Tensor
 
 from skmetaweight._arrays import open_tensor, refuse_masked
-from skmetaweight._data.cells import refuse_complex, refuse_no_rows, refuse_ragged
+from skmetaweight._data.cells import (
+    refuse_complex,
+    refuse_no_rows,
+    refuse_ragged,
+    refuse_texts,
+)
 from skmetaweight._data.dataset_rows import open_dataset
 from skmetaweight._data.hugging_face import is_hugging_face
 from skmetaweight._messages import listed
@@ -101,6 +106,7 @@ def _open_values(values: Any, name: str) -> Any:
             f"Input {name} is a structured array with the fields {values.dtype.names}: pass it as "
             "a table, e.g. pandas.DataFrame(X)."
         )
+    refuse_texts(values, name)
     refuse_ragged(values, name)
     refuse_complex(values, name)
     refuse_masked(values, name)

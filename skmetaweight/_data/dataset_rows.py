@@ -24,7 +24,8 @@ class DatasetRows:
     Parameters
     ----------
     dataset : Dataset
-        Its items are X, or tuples (X,) or (X, y), with X a tensor, an array or a dict of these.
+        Its items are X, or tuples (X,) or (X, y), with X a tensor, an array or a dict of these or
+        of lists of numbers.
     places : ndarray of int, optional
         Those of its items that are rows, in their order; all if None.
     """
@@ -66,8 +67,9 @@ class DatasetRows:
             X = default_collate(items)
         except RuntimeError as error:
             raise ValueError(
-                f"The items of the Dataset cannot be stacked: {error}. Give all of them one shape, "
-                "e.g. by padding."
+                f"The items of the Dataset cannot be stacked: {error}. Let it give all of them one "
+                "shape, e.g. by padding: an iterator_train__collate_fn reaches neither trusted "
+                "rows nor those of predict."
             ) from error
         return dict(X) if isinstance(X, Mapping) else X
 
@@ -206,8 +208,14 @@ def native(values: NDArray[Any]) -> NDArray[Any]:
 def _X_of(item: Any) -> Any:
     X = item[0] if isinstance(item, tuple) else item
     if isinstance(X, Mapping):
-        return {key: _native_if_array(values) for key, values in X.items()}
+        return {key: _native_if_array(_array_of_list(values)) for key, values in X.items()}
     return _native_if_array(X)
+
+
+def _array_of_list(values: Any) -> Any:
+    """Return an array of a list of numbers, as tokenizers make; anything else as it is."""
+    is_numbers = isinstance(values, list) and {*map(type, values)} <= {bool, int, float}
+    return np.array(values) if is_numbers else values
 
 
 def _native_if_array(values: Any) -> Any:

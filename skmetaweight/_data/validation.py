@@ -144,7 +144,7 @@ def check_X_meta(estimator: Any, X_meta: Any, X: Any, table: Table | None) -> An
     if _row_shapes(checked) != _row_shapes(X):
         raise ValueError(
             f"Each row of X_meta must have the shape of a row of X, {_row_shapes(X)}, got "
-            f"{_row_shapes(checked)}."
+            f"{_row_shapes(checked)}: pad or cut both to one shape."
         )
     return checked
 

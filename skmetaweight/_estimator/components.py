@@ -104,10 +104,12 @@ def _check_optimizer(made: object, name: str, given: Any) -> None:
 def _check_outputs(y_pred: object, batch: Batch, n_classes: int) -> None:
     expected = (batch.n_rows, n_classes)
     if not isinstance(y_pred, Tensor) or tuple(y_pred.shape) != expected:
-        got = tuple(y_pred.shape) if isinstance(y_pred, Tensor) else type(y_pred).__name__
+        is_tensor = isinstance(y_pred, Tensor)
+        got = tuple(y_pred.shape) if is_tensor else type(y_pred).__name__
+        cure = "" if is_tensor else ": let it return a tensor, or an object with logits"
         raise ValueError(
             f"The module must return one column per class: expected shape {expected} for "
-            f"{batch.n_rows} rows and {n_classes} classes, got {got}."
+            f"{batch.n_rows} rows and {n_classes} classes, got {got}{cure}."
         )
     if not y_pred.is_floating_point():
         raise ValueError(

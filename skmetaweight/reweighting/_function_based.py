@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from skmetaweight._bilevel.certainties import certainties
 from skmetaweight._bilevel.forward import copy_of_state
+from skmetaweight._bilevel.gradients import laid_out
 from skmetaweight._bilevel.objective import Batch, Objective, TrainingPass
 from skmetaweight._messages import explained, listed
 from skmetaweight.reweighting._base import Reweighter, mean_one
@@ -207,7 +208,7 @@ class FunctionBasedReweighter(Reweighter):
     def step_weighting(self, grads: Iterable[Tensor]) -> None:
         r"""Step :math:`\psi` along its hypergradient."""
         for param, grad in zip(self.network_.parameters(), grads, strict=True):
-            param.grad = grad
+            param.grad = laid_out(grad, param)
         self.network_optimizer_.step()
 
     def network_gradient(

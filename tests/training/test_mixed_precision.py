@@ -68,15 +68,17 @@ def objective(dtype: torch.dtype | None = BFLOAT16, **kwargs: Any) -> Objective:
 # ------------------------------------------------------------------ one step
 
 
+@pytest.mark.parametrize("knows_head", [False, True])
 @pytest.mark.parametrize("meta_share", [0.0, 0.3])
 @pytest.mark.parametrize("name", FORWARD_MODE)
-def test_alignments_are_exact_to_rounding(name: str, meta_share: float) -> None:
+def test_alignments_are_exact_to_rounding(name: str, meta_share: float, knows_head: bool) -> None:
     case = CASES[name]
     module = make_module(case, dtype=torch.float32)
     batch, meta_batch = batches(case)
     direction = {k: torch.randn_like(v) for k, v in trainable(module).items()}
-    goal = objective(meta_share=meta_share)
-    forward = goal.training_pass(module, batch, meta_batch)
+    head: Any = list(module.modules())[-1] if knows_head else None
+    goal = objective(meta_share=meta_share, head=head)
+    forward = goal.training_pass(module, batch, meta_batch, keep_calls=True)
     alignments = Alignments()
     got = alignments(goal, module, forward, direction)
     assert alignments.mode == "forward-mode"
