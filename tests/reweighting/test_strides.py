@@ -9,8 +9,8 @@ from torch import nn
 from tests.conftest import quick
 
 
-class Sideways(nn.Module):
-    """A linear map whose gradients autograd returns expanded, and with other strides."""
+class Scaled(nn.Module):
+    """A linear map and a scale, whose gradient autograd returns expanded."""
 
     def __init__(self, n_inputs, n_outputs):
         super().__init__()
@@ -18,15 +18,15 @@ class Sideways(nn.Module):
         self.scale = nn.Parameter(torch.ones(3, 2))
 
     def forward(self, X):
-        outputs = (self.weight.T @ X.T).T * self.scale.mean()
+        outputs = X @ self.weight * (self.scale.sum() / 6)
         return outputs if outputs.shape[1] > 1 else torch.sigmoid(outputs).squeeze(1)
 
 
 @pytest.mark.filterwarnings("ignore:The module does not return the output of one linear layer")
 def test_fused_steps_are_those_of_others(data, method):
-    params = {"method": method, "module": Sideways(4, 3), "optimizer": torch.optim.Adam}
+    params = {"method": method, "module": Scaled(4, 3), "optimizer": torch.optim.Adam}
     if method in ("mw-net", "fmw-net"):
-        params |= {"method__weighting": Sideways(1, 1), "method__meta_interval": 1}
+        params |= {"method__weighting": Scaled(1, 1), "method__meta_interval": 1}
         params |= {"method__memory": 0} if method == "mw-net" else {}
     weights = []
     for fused in (True, False):
