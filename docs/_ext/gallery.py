@@ -3,6 +3,7 @@
 FIRST = [
     "plot_noisy_labels",
     "plot_images",
+    "plot_text",
     "plot_audit",
     "plot_overlap",
     "plot_imbalance",
