@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from scipy.sparse import issparse, vstack
+from scipy.sparse import csr_array, issparse, vstack
 from sklearn.utils import check_array
 from sklearn.utils.validation import _num_samples
 from torch import Tensor
@@ -73,6 +73,22 @@ def refuse_other_kind(X: Any, X_meta: Any) -> None:
 def _kind(X: Any) -> str:
     package = type(X).__module__.split(".")[0]
     return f"{package}.{type(X).__name__}" if is_frame(X) else type(X).__name__
+
+
+def like_sparse(X_meta: Any, X: Any) -> Any:
+    """Return trusted rows as CSR if X is, and dense if X is: a batch holds both."""
+    if issparse(X) and isinstance(X_meta, np.ndarray):
+        return csr_array(X_meta)
+    return X_meta.toarray() if issparse(X_meta) and isinstance(X, np.ndarray) else X_meta
+
+
+def without_duplicates(X: Any) -> Any:
+    """Return a matrix with each number in one place, of CSR a copy if need be."""
+    if not issparse(X) or X.has_canonical_format:
+        return X
+    X = X.copy()
+    X.sum_duplicates()
+    return X
 
 
 def stack_rows(X: Any, X_meta: Any) -> Any:

@@ -53,7 +53,7 @@ class DatasetRows:
     def evaluation(self) -> DatasetRows:
         """These rows as they are judged: in the view that the Dataset offers, or as they are."""
         view = getattr(self.dataset, "evaluation_view", None)
-        return self if view is None else DatasetRows(view, self.places)
+        return self if view is None else DatasetRows(_as_items(view), self.places)
 
     def collate(self, rows: Tensor | slice) -> Any:
         """Read rows and stack them as torch does."""
@@ -122,7 +122,11 @@ def rows_of(dataset: Any) -> DatasetRows:
     """Return the rows of a map-style Dataset; those of a Subset by their places in the whole."""
     if type(dataset) is Subset:
         return rows_of(dataset.dataset)[np.asarray(dataset.indices, dtype=np.intp)]
-    return DatasetRows(ColumnItems(dataset) if is_hugging_face(dataset) else dataset)
+    return DatasetRows(_as_items(dataset))
+
+
+def _as_items(dataset: Any) -> Any:
+    return ColumnItems(dataset) if is_hugging_face(dataset) else dataset
 
 
 def open_dataset(estimator: Any, X: Any, name: str = "X") -> Any:
@@ -158,8 +162,7 @@ def open_dataset(estimator: Any, X: Any, name: str = "X") -> Any:
             "inputs of the module into a dict."
         )
     rows = rows_of(X)
-    _check_collates(rows, item, kind)
-    _check_view(rows, kind)
+    _check_view(rows, _keys_of_items(rows, item, kind), kind)
     return rows
 
 
@@ -168,7 +171,8 @@ def labels_of(X: Any, y: Any) -> Any:
     return X.labels() if y is None and isinstance(X, DatasetRows) else y
 
 
-def _check_collates(rows: DatasetRows, item: Any, kind: str) -> None:
+def _keys_of_items(rows: DatasetRows, item: Any, kind: str) -> list[str] | None:
+    """See that items can be stacked; return the keys of dicts, else None."""
     try:
         X = rows.example
     except TypeError as error:
@@ -181,9 +185,10 @@ def _check_collates(rows: DatasetRows, item: Any, kind: str) -> None:
                 f"{type(_X_of(item)).__name__} with {type(values).__name__}{where}."
             )
         refuse_complex(values, kind)
+    return sorted(X) if isinstance(X, dict) else None
 
 
-def _check_view(rows: DatasetRows, kind: str) -> None:
+def _check_view(rows: DatasetRows, keys: list[str] | None, kind: str) -> None:
     view = rows.evaluation.dataset
     if view is rows.dataset:
         return
@@ -192,7 +197,14 @@ def _check_view(rows: DatasetRows, kind: str) -> None:
         raise ValueError(f"{described} must be a map-style Dataset, got {shortened(view)}.")
     if len(view) != len(rows.dataset):
         raise ValueError(f"{described} has {len(view)} rows, but the Dataset {len(rows.dataset)}.")
-    _check_collates(rows.evaluation, view[0], described)
+    keys_of_view = _keys_of_items(rows.evaluation, view[0], described)
+    if keys_of_view != keys:
+        now, before = (
+            "no dicts" if each is None else f"dicts of {each}" for each in (keys_of_view, keys)
+        )
+        raise ValueError(
+            f"{described} has items that are {now}, but those of the Dataset are {before}."
+        )
 
 
 def native(values: NDArray[Any]) -> NDArray[Any]:

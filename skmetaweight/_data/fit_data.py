@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.multiclass import check_classification_targets
 
-from skmetaweight._data.containers import open_X
+from skmetaweight._data.containers import like_sparse, open_X
 from skmetaweight._data.dataset_rows import labels_of
 from skmetaweight._data.meta_set import split_by_mask, split_off, warn_of_missing_classes
 from skmetaweight._data.scale import warn_of_scale
@@ -145,7 +145,7 @@ def check_fit_data(
     estimator._table = table
     encoded = encode_X(estimator, train.X, learned_from=not resume)
     train = train._replace(X=encoded).with_mean_weight_one()
-    meta = meta._replace(X=encode_X(estimator, meta.X))
+    meta = meta._replace(X=like_sparse(encode_X(estimator, meta.X), encoded))
     warn_of_missing_classes(meta.y, classes)
     trusted = given.has_trusted_rows
     return FitData(train, meta, train_indices, meta_indices, classes, trusted, given.row_index)

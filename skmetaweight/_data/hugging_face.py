@@ -54,6 +54,10 @@ class ColumnItems(Dataset[Any]):
         return [{k: v for k, v in item.items() if k != self._label} for item in items]
 
     @property
+    def evaluation_view(self) -> Any:
+        return getattr(self._dataset, "evaluation_view", None)
+
+    @property
     def targets(self) -> Any:
         """The column of labels, as it is before any transform."""
         if self._label is None:

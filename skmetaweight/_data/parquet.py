@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from itertools import accumulate
+from numbers import Integral
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from skmetaweight._data.dataset_rows import native
-from skmetaweight._messages import listed, shortened
+from skmetaweight._messages import first_line, listed, shortened
 
 BLOCKS_AT_ONCE = 16
 """Blocks that the buffer takes, where row groups are small enough."""
@@ -85,7 +86,7 @@ class ParquetRows(Dataset[Any]):
         self.label = label
         self.buffer_rows = buffer_rows
         _check_buffer(buffer_rows)
-        footers = [_parquet().ParquetFile(file) for file in self.files]
+        footers = [_opened(file) for file in self.files]
         first = footers[0].schema_arrow.names
         self.columns = [name for name in first if name != label] if columns is None else [*columns]
         dtypes = [
@@ -122,7 +123,7 @@ class ParquetRows(Dataset[Any]):
 
     def __getitems__(self, index: Sequence[int]) -> list[Any]:
         """Return several items at once, as torch's loaders ask for them."""
-        places = np.asarray(index)
+        places = np.asarray(index, dtype=np.intp)
         rows = self.stacked(places).unbind()
         return list(rows if self.label is None else zip(rows, self.targets[places], strict=True))
 
@@ -196,6 +197,13 @@ def _parquet() -> Any:
         ) from error
 
 
+def _opened(file: str) -> Any:
+    try:
+        return _parquet().ParquetFile(file)
+    except importlib.import_module("pyarrow").ArrowInvalid as error:
+        raise ValueError(f"{file} is no Parquet file: {first_line(error)}.") from error
+
+
 def _found(files: Any) -> list[str]:
     given = [files] if isinstance(files, str | os.PathLike) else list(files)
     found: list[str] = []
@@ -213,7 +221,7 @@ def _found(files: Any) -> list[str]:
 
 
 def _check_buffer(buffer_rows: Any) -> None:
-    is_count = isinstance(buffer_rows, int) and buffer_rows is not True
+    is_count = isinstance(buffer_rows, Integral) and buffer_rows is not True
     if not is_count or buffer_rows < 1:
         raise ValueError(f"buffer_rows must be a number of rows, got {shortened(buffer_rows)}.")
 
@@ -286,6 +294,11 @@ def _labels(files: list[str], label: str) -> NDArray[Any]:
         column = _parquet().read_table(file, columns=[label]).column(label)
         is_encoded = arrow.types.is_dictionary(column.type)
         column = column.cast(column.type.value_type) if is_encoded else column
+        if arrow.types.is_nested(column.type):
+            raise ValueError(
+                f"Column {label!r} of {file} is of type {column.type}, and must have one label in "
+                "each row."
+            )
         tables.append(arrow.table({label: column}))
     try:
         whole = arrow.concat_tables(tables, promote_options="permissive").column(label)

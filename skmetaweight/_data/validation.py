@@ -21,6 +21,7 @@ from skmetaweight._data.containers import (
     check_same_kind,
     is_dict,
     open_X,
+    without_duplicates,
 )
 from skmetaweight._data.dataset_rows import DatasetRows
 from skmetaweight._data.labels import of_one_kind, one_column, refuse_continuous
@@ -100,12 +101,14 @@ def read_X(estimator: Any, X: Any, table: Table | None, *, reset: bool) -> Any:
         return X if isinstance(X, DatasetRows) else check_dict(X, own_module=own_module)
     refuse_nested(X)
     if table is not None:
-        return read_table(estimator, X, table.categorical, reset=reset)
+        return without_duplicates(read_table(estimator, X, table.categorical, reset=reset))
     refuse_dates(X)
     if is_disguised(X):
         return read_disguised(estimator, X, reset=reset)
-    return validate_data(
-        estimator, X, reset=reset, accept_sparse="csr", dtype="numeric", allow_nd=True
+    return without_duplicates(
+        validate_data(
+            estimator, X, reset=reset, accept_sparse="csr", dtype="numeric", allow_nd=True
+        )
     )
 
 

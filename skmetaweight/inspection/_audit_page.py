@@ -124,7 +124,8 @@ def legend(names: Mapping[str, str]) -> str:
 
 def short_text(value: Any) -> str:
     """Write a label, an entry of an index or a setting as text of bounded length."""
-    text = str(value) if str(value).strip() else repr(value)
+    text = str(value)
+    text = text if text.strip() else repr(text)
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
 
 

@@ -98,6 +98,10 @@ VIEWS = {
         Marked(make_data(95).X, 0.0, has_view=False),
         r"The evaluation_view of X \(Marked\) has 95 rows, but the Dataset 96",
     ),
+    "other keys": (
+        [{"x": row} for row in make_data(96).X],
+        r"The evaluation_view of X \(Marked\) has items that are dicts of \['x'\], but .* no dicts",
+    ),
     "no tensors": (["text"] * 96, r"The X of an item of The evaluation_view"),
 }
 

@@ -165,3 +165,14 @@ def test_text_is_refused_by_name(data: Data) -> None:
     X = real({**columns_of(data), "text": ["word"] * 96})
     message = "must be a tensor, .* got dict with list as 'text'"
     fails(quick(module=NamedInput).fit, message, X, meta_mask=data.mask)
+
+
+def test_views_of_theirs_are_read(make: Any, data: Data) -> None:
+    X = make(columns_of(data))
+    clf = quick(module=NamedInput).fit(X, meta_mask=data.mask)
+    other = make({**columns_of(data), "numbers": np.zeros_like(data.X).tolist()})
+    probabilities = clf.predict_proba(X)
+    other.evaluation_view = X
+    np.testing.assert_array_equal(clf.predict_proba(other), probabilities)
+    X.evaluation_view = make({"words": data.X.tolist()})
+    fails(quick(module=NamedInput).fit, r"are dicts of \['words'\]", X, meta_mask=data.mask)

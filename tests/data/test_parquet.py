@@ -256,6 +256,11 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
     fails(ParquetRows, "has no columns but", numbers, "y", columns=[])
     fails(ParquetRows, "have no rows", nothing)
     fails(ParquetRows, "files is empty", [])
+    (tmp_path / "e.parquet").write_text("x,y")
+    fails(ParquetRows, r"e\.parquet is no Parquet file", [numbers, tmp_path / "e.parquet"])
+    for labels in ([[0], [1, 2]], [{"a": 0}, {"a": 1}]):
+        nested = write_columns(tmp_path / "f.parquet", x=[1.0, 2.0], y=labels)
+        fails(lambda path=nested: ParquetRows(path, "y").targets, "'y' of .*must have one label")
     for wrong in (0, -1, 2.5, True, "many"):
         fails(ParquetRows, "buffer_rows must be", numbers, buffer_rows=wrong)
     fails(lambda: ParquetRows([numbers, other], "y", columns=["y"]), "Column 'y' of .*b.parquet")
@@ -267,6 +272,12 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
     for place in (-1, 2):
         with pytest.raises(IndexError, match=rf"0 to 1, got \[{place}\]"):
             ParquetRows(numbers)[place]
+
+
+def test_numbers_of_numpy_and_no_places(tmp_path: Path) -> None:
+    path = write_columns(tmp_path / "a.parquet", x=[1.0, 2.0], y=[0, 1])
+    rows = ParquetRows(path, "y", buffer_rows=np.int64(10))  # pyright: ignore[reportArgumentType]
+    assert rows.__getitems__([]) == []
 
 
 @pytest.mark.parametrize("n", [1, 3, 5])

@@ -158,6 +158,10 @@ def test_labels_of_any_kind_stand_in_it_as_text(fit, kind, tmp_path):
     other._label_quality = replace(fit._label_quality, classes=classes)
     audit_report(other, tmp_path / "audit.html")
     assert (tmp_path / "audit.html").read_bytes().decode("utf-8").splitlines() == html.splitlines()
+    if kind == "blank":  # as text that numpy holds, too
+        html = report_of(fit, classes=np.array(LABELS[kind]))
+        assert "&#x27; &#x27;" in html
+        assert "str_" not in html
 
 
 EVIL = "<script>alert(1)</script>"

@@ -111,11 +111,25 @@ def test_how_a_matrix_is_written_makes_no_difference() -> None:
     data, indices = zeros.data.copy(), zeros.indices.copy()
     mask = np.arange(90) < 20
     expected = quick().fit(X, y, meta_mask=mask).predict_proba(X)
-    for other in (zeros, backwards):
+    twice = sp.csr_array((np.repeat(X.data / 2, 2), np.repeat(X.indices, 2), 2 * X.indptr), X.shape)
+    for other in (zeros, backwards, twice):
         clf = quick().fit(other, y, meta_mask=mask)
         np.testing.assert_array_equal(clf.predict_proba(other), expected)
     np.testing.assert_array_equal(zeros.data, data)
     np.testing.assert_array_equal(zeros.indices, indices)
+    assert twice.nnz == 2 * X.nnz
+
+
+def test_trusted_rows_may_be_written_otherwise() -> None:
+    X, y = table(), np.arange(90) % 3
+    fits = [
+        quick(**SGD).fit(rows(X[20:]), y[20:], X_meta=trusted(X[:20]), y_meta=y[:20])
+        for rows in (sp.csr_array, np.asarray)
+        for trusted in (sp.csr_array, np.asarray)
+    ]
+    expected, *others = (clf.predict_proba(X) for clf in fits)
+    for other in others:
+        np.testing.assert_allclose(other, expected, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("container", [sp.csr_array, np.asarray])
@@ -172,3 +186,11 @@ def test_a_file_holds_the_network_and_the_trusted_rows(tmp_path: Any) -> None:
 def test_sparse_networks_have_neither_codes_nor_bins(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="sparse=True takes neither codes nor bins"):
         TabularMLP(4, 3, sparse=True, **options)
+
+
+def test_a_fit_without_bins_is_kept_in_checkpoints(tmp_path: Any) -> None:
+    X, y, mask = table(), np.arange(90) % 3, np.arange(90) < 20
+    for name, rows in (("csr", sp.csr_array(X)), ("dense", X)):
+        kept = quick(checkpoint=tmp_path / name).fit(rows, y, meta_mask=mask)
+        plain = quick().fit(rows, y, meta_mask=mask)
+        np.testing.assert_array_equal(kept.predict_proba(rows), plain.predict_proba(rows))
