@@ -58,9 +58,7 @@ is_wrong &= ~checked
 # as well, wherever its prediction differs. One seed: the differences are an illustration, not a
 # measurement.
 
-print(
-    "| method | test accuracy (%) | suspected | of these wrong (%) | of all wrong ones found (%) |"
-)
+print("| method | accuracy (%) | suspected | wrong of these (%) | found of all wrong (%) |")
 print("|---|---|---|---|---|")
 for method in ("uniform", "mw-net"):
     clf = MetaWeightClassifier(SmallConvNet, method=method, max_epochs=15, random_state=0)

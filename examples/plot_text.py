@@ -84,9 +84,7 @@ given[checked] = y[checked]
 is_wrong &= ~checked
 
 print(f"\n{X.shape[0]} rows, {X.shape[1]} words\n")
-print(
-    "| method | test accuracy (%) | suspected | of these wrong (%) | of all wrong ones found (%) |"
-)
+print("| method | accuracy (%) | suspected | wrong of these (%) | found of all wrong (%) |")
 print("|---|---|---|---|---|")
 for method in ("uniform", "mw-net"):
     clf = MetaWeightClassifier(method=method, random_state=0)
