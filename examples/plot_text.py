@@ -130,7 +130,7 @@ weights = clf.sample_weights_
 bins = np.linspace(0, weights.max(), 40)
 ax.hist(weights[~is_wrong], bins, alpha=0.7, color="#0072B2", label="right labels")
 ax.hist(weights[is_wrong], bins, alpha=0.7, color="#D55E00", label="wrong labels")
-ax.set(xlabel="Learned weight", ylabel="Sentences")
+ax.set(xlabel="Learned weight", ylabel="Sentences", title="Weights of right and of wrong labels")
 ax.legend(frameon=False)
 
 if __name__ == "__main__" and "sphinx_gallery" not in sys.modules:
