@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from skmetaweight._bilevel.objective import Batch
 from skmetaweight._bilevel.ranks import ALONE, Ranks
+from skmetaweight._data.containers import without_duplicates
 from skmetaweight._data.dataset_rows import DatasetRows, native
 
 
@@ -208,10 +209,10 @@ def _none_of(x: Tensor) -> Tensor:
 
 def _canonical(X: Any) -> Any:
     """Return a CSR matrix whose numbers are no zeros, each in one place, in order."""
-    if X.has_canonical_format and np.count_nonzero(X.data) == len(X.data):
+    X = without_duplicates(X)
+    if np.count_nonzero(X.data) == len(X.data):
         return X
     X = X.copy()
-    X.sum_duplicates()
     X.eliminate_zeros()
     return X
 
