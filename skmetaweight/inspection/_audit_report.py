@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skmetaweight._estimator.diagnosis import SUFFICIENT
 from skmetaweight._estimator.file_content import versions
 from skmetaweight._estimator.fitted_state import snapshot
 from skmetaweight._estimator.label_quality import LabelQuality
@@ -17,9 +18,6 @@ from skmetaweight._messages import written
 from skmetaweight.inspection._audit_page import page, section, short_text, table, tiles
 from skmetaweight.inspection._audit_pictures import history, weight_histogram, weighting_function
 from skmetaweight.inspection._common import classifier_of
-
-SUFFICIENT_EVIDENCE = 2
-"""Standard errors from which on weights count in full."""
 
 MOST_CLASSES = 40
 """Classes whose worst labels are listed: those with the most suspected rows."""
@@ -110,7 +108,7 @@ def _verdict(evidence: float) -> str:
             "it holds no evidence of that beyond the suspected labels."
         )
     differed = f"the withheld trusted rows differed from the others by {evidence:.1f} standard"
-    if evidence >= SUFFICIENT_EVIDENCE:
+    if evidence >= SUFFICIENT:
         return (
             f"The trusted rows confirm that labels are wrong: {differed} errors, as wrong labels "
             "make them do. With right labels, one fit in about ten exceeds two."
