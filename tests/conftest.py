@@ -60,6 +60,10 @@ def noisy_blobs(noise_rate: float, seed: int = 0) -> Data:
     return Data(X, np.where(checked, y, noisy), checked)
 
 
+UNCALIBRATED: dict[str, Any] = {"temperature": 1.0, "class_smoothing": 0.0}
+"""With these probabilities are the softmax of the outputs."""
+
+
 def quick(**params: Any) -> MetaWeightClassifier:
     """Make a classifier that fits in a few hundredths of a second."""
     own_module = {"module__hidden_dims"} if params.get("module") is not None else set()

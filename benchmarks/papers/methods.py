@@ -26,7 +26,7 @@ AS_PUBLISHED = {
     name: PAPER_TRAINING[name]
     for name in (
         *("meta_share", "robust_meta_loss", "confirm_weights"),
-        *("temperature", "early_stopping"),
+        *("temperature", "class_smoothing", "early_stopping"),
     )
 }
 FINE_TUNING_SHARE = 0.1

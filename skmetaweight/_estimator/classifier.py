@@ -100,6 +100,12 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         all of them without a ``meta_share``, else to a fifth of them, drawn at random, that is kept
         out of the training loss. Without any, or with a ``predict_nonlinearity`` of one's own, it
         is 1, or what it was before in a fit that goes on.
+    class_smoothing : float or "auto", default="auto"
+        How many trusted rows, up to 1e6, each class is taken to have besides. So far as these weigh
+        against the real ones, probabilities are those for data whose classes are equally frequent
+        [6]_: rare classes are predicted more often. 0 leaves probabilities as they are. "auto" is 5
+        for mw-net and l2rw with a memory, trusted rows and neither a ``class_weight`` nor a
+        ``predict_nonlinearity`` of one's own, else 0; ``partial_fit`` keeps what ``fit`` has found.
     early_stopping : bool, default=True
         Whether the epoch with the lowest meta loss is kept. All epochs are run; add skorch's
         ``EarlyStopping(monitor="meta_loss")`` to the callbacks to stop before.
@@ -185,6 +191,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         The epoch, from 1, whose parameters were kept.
     temperature_ : float
         Above one if the network was too sure of its predictions.
+    class_factors_ : ndarray of shape (n_classes,)
+        What ``class_smoothing`` multiplies probabilities by, before they sum to one again.
 
     References
     ----------
@@ -196,6 +204,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
     .. [4] Zhang and Sabuncu. Generalized Cross Entropy Loss for Training Deep Neural Networks with
        Noisy Labels. NeurIPS, 2018.
     .. [5] Guo et al. On Calibration of Modern Neural Networks. ICML, 2017.
+    .. [6] Menon et al. Long-Tail Learning via Logit Adjustment. ICLR, 2021.
 
     Examples
     --------
@@ -224,6 +233,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
     n_iter_: int
     best_epoch_: int
     temperature_: float
+    class_factors_: NDArray[np.float64]
     _weighting_function: WeightingFunction | str
     _told: set[str]
     _columns: Sequence[str] = ()
@@ -245,6 +255,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         "robust_meta_loss": ["boolean", StrOptions({"auto"})],
         "confirm_weights": ["boolean", StrOptions({"auto"})],
         "temperature": [Interval(Real, 1e-6, 1e6, closed="both"), StrOptions({"auto"})],
+        "class_smoothing": [Interval(Real, 0, 1e6, closed="both"), StrOptions({"auto"})],
         "early_stopping": ["boolean"],
         "criterion": "no_validation",
         "optimizer": "no_validation",
@@ -280,6 +291,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         robust_meta_loss: bool | str = "auto",
         confirm_weights: bool | str = "auto",
         temperature: float | str = "auto",
+        class_smoothing: float | str = "auto",
         early_stopping: bool = True,
         criterion: Any = torch.nn.CrossEntropyLoss,
         optimizer: Any = torch.optim.AdamW,
@@ -308,6 +320,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         self.robust_meta_loss = robust_meta_loss
         self.confirm_weights = confirm_weights
         self.temperature = temperature
+        self.class_smoothing = class_smoothing
         self.early_stopping = early_stopping
         self.criterion = criterion
         self.optimizer = optimizer

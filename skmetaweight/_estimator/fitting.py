@@ -21,6 +21,7 @@ from skmetaweight._estimator.net_params import check_params
 from skmetaweight._estimator.resumption import continued, settings_of
 from skmetaweight._estimator.seeding import drawing, draws_alone, fresh_or_given
 from skmetaweight._training.agreement import refuse_differences
+from skmetaweight._training.calibration import PSEUDO_ROWS
 from skmetaweight._training.checkpoint import resumable
 from skmetaweight._training.confirmation import FEWEST_EPOCHS, MANY_TRUSTED_ROWS
 from skmetaweight._training.net import ReweightedNet
@@ -116,6 +117,7 @@ def _training_options(
         "meta_robustness": _meta_robustness(estimator, data),
         "meta_is_trusted": data.meta_is_trusted,
         "temperature": _temperature(estimator, data, net),
+        "class_smoothing": _class_smoothing(estimator, data, net),
         "confirm": not resume and _confirms(estimator, data, net.reweighter_, n_epochs),
     }
 
@@ -124,8 +126,25 @@ def _temperature(estimator: Any, data: FitData, net: ReweightedNet) -> float | N
     """Return the temperature that is given or known; None if trusted rows are to tell it."""
     if estimator.temperature != "auto":
         return float(estimator.temperature)
-    is_usual = getattr(estimator, "predict_nonlinearity", "auto") == "auto"
-    return None if data.meta_is_trusted and is_usual else net.temperature_
+    return None if data.meta_is_trusted and _is_usual(estimator) else net.temperature_
+
+
+def _class_smoothing(estimator: Any, data: FitData, net: ReweightedNet) -> float | None:
+    """Return how many rows each class is taken to have besides; None to keep the factors."""
+    if estimator.class_smoothing != "auto":
+        return float(estimator.class_smoothing)
+    if net.is_stream_:  # rows of one call tell no proportions
+        return None
+    applies = data.meta_is_trusted and _is_usual(estimator) and estimator.class_weight is None
+    return PSEUDO_ROWS if applies and _has_memory(net.reweighter_) else 0.0
+
+
+def _has_memory(reweighter: Reweighter) -> bool:
+    return bool(reweighter.normalize and reweighter.memory)
+
+
+def _is_usual(estimator: Any) -> bool:
+    return getattr(estimator, "predict_nonlinearity", "auto") == "auto"
 
 
 def _meta_robustness(estimator: Any, data: FitData) -> float:
@@ -137,7 +156,7 @@ def _meta_robustness(estimator: Any, data: FitData) -> float:
 
 def _confirms(estimator: Any, data: FitData, reweighter: Reweighter, n_epochs: int) -> bool:
     needed = {
-        "a method with an alignment memory": reweighter.normalize and reweighter.memory,
+        "a method with an alignment memory": _has_memory(reweighter),
         "trusted rows": data.meta_is_trusted,
         f"max_epochs of at least {FEWEST_EPOCHS}": n_epochs >= FEWEST_EPOCHS,
     }
@@ -168,6 +187,7 @@ def _keep_results(estimator: Any, net: ReweightedNet, data: FitData, rows: Rows)
     estimator.history_ = net.history
     estimator.n_iter_ = net.n_epochs_
     estimator.temperature_ = net.temperature_
+    estimator.class_factors_ = np.array(net.class_factors_ or [1.0] * len(data.classes))
     estimator.best_epoch_ = net.best_epoch_
     estimator.noise_evidence_ = net.noise_evidence_
     estimator.weight_strength_ = reweighter.strength_

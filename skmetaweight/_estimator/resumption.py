@@ -20,7 +20,7 @@ OF_EACH_FIT = {
     *("max_epochs", "meta_size", "class_weight", "robust_meta_loss", "warm_start", "random_state"),
     *("lr", "lr_schedule", "meta_share", "meta_batch_size", "batch_size", "early_stopping"),
     *("callbacks", "mixed_precision", "verbose", "show_progress", "predict_nonlinearity"),
-    *("iterator_train", "iterator_valid", "temperature", "checkpoint"),
+    *("iterator_train", "iterator_valid", "temperature", "class_smoothing", "checkpoint"),
 }
 """Parameters that a fit that goes on takes as they are now."""
 

@@ -1,4 +1,4 @@
-"""How sure predictions are: a temperature, by trusted rows that the network was not taught."""
+"""How sure predictions are, by trusted rows that were not taught, and how often a class is one."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ ROWS_AT_ONCE = 64
 
 HOTTEST = 20.0
 """Largest temperature."""
+
+PSEUDO_ROWS = 5.0
+"""Trusted rows that each class is taken to have besides."""
 
 
 def kept_out(rows: Rows, seed: int) -> Tensor:
@@ -72,3 +75,37 @@ def fit_temperature(log_probabilities: Tensor, y: Tensor) -> float:
 
     found = minimize_scalar(objective, bounds=(0, math.log(HOTTEST)), method="bounded").x
     return math.exp(found) if objective(found) < objective(0.0) else 1.0
+
+
+def smoothed(
+    proportions: Tensor, counts: Tensor, n_trusted: int, pseudo_rows: float
+) -> tuple[float, ...]:
+    r"""Return what the probability of each class is multiplied by, before they sum to one again.
+
+    If :math:`\pi_c` are the proportions of :math:`K` classes in the predictions for the training
+    rows, :math:`m` trusted rows tell them as far as :math:`a` more rows of each class allow,
+
+    .. math:: \pi'_c = \frac{m \pi_c + a}{m + aK},
+
+    their mean under a symmetric Dirichlet prior. Predictions for data with the proportions
+    :math:`\pi'` are those for :math:`\pi` times :math:`\pi'_c / \pi_c` [1]_, a logit adjustment
+    [2]_ that is the weaker, the more trusted rows there are.
+
+    Parameters
+    ----------
+    proportions : Tensor of shape (n_classes,)
+        Less than one row's share is taken as that.
+    counts : Tensor of shape (n_classes,)
+        Rows with each label, trusted or not. A class of none has no pseudo rows either.
+    n_trusted : int
+    pseudo_rows : float
+
+    References
+    ----------
+    .. [1] Saerens, Latinne and Decaestecker. Adjusting the Outputs of a Classifier to New a Priori
+       Probabilities: A Simple Procedure. Neural Computation, 14, 2002.
+    .. [2] Menon et al. Long-Tail Learning via Logit Adjustment. ICLR, 2021.
+    """
+    added = pseudo_rows * (counts > 0)
+    expected = (n_trusted * proportions + added) / (n_trusted + added.sum())
+    return tuple((expected / proportions.clamp(min=1 / counts.sum().item())).tolist())

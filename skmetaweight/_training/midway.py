@@ -17,7 +17,7 @@ from skmetaweight.reweighting._weighting import WeightingFunction
 
 PARTS = ("parameters", "optimizer", "weighting", "generators", "progress", "record", "callbacks")
 
-COUNTS = (bool, int, float, str, set)
+COUNTS = (bool, int, float, str, set, tuple)
 """What is written of attributes that end in an underscore; all else has a place of its own."""
 
 PROGRESS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from skmetaweight._data.batches import Rows
 from skmetaweight._messages import explained
 from skmetaweight._training.agreement import refuse_drift, refuse_what_needs_one
 from skmetaweight._training.building import refuse_changed_parts, refuse_lone_row
-from skmetaweight._training.calibration import fit_temperature, kept_out
+from skmetaweight._training.calibration import fit_temperature, kept_out, smoothed
 from skmetaweight._training.confirmation import strength_of
 from skmetaweight._training.prepared_net import PreparedNet
 from skmetaweight._training.rows_net import EVALUATION_ROWS
@@ -44,13 +45,14 @@ class ReweightedNet(PreparedNet):
         *,
         confirm: bool,
         temperature: float | None,
+        class_smoothing: float | None,
         **objective: Any,
     ) -> ReweightedNet:
         """Train for some epochs; then put back the epoch that is kept, and calibrate it.
 
         Trusted rows are withheld from the training loss at first if they are to confirm weights,
-        and some of them always if they are to tell the temperature. Further keywords say what the
-        losses are.
+        and some of them always if they are to tell the temperature. Classes stay as they were
+        calibrated before if nothing says how. Further keywords say what the losses are.
         """
         untaught = torch.empty(0).long() if temperature else kept_out(meta_rows, self.first_seed_)
         self._begin(rows, meta_rows, epochs, untaught, confirm=confirm, **objective)
@@ -71,6 +73,8 @@ class ReweightedNet(PreparedNet):
         self.best_epoch_ = self.best_.epoch
         self.best_.put_back(self.module_, self.reweighter_)
         self.temperature_ = temperature or self._calibrated(untaught)
+        if class_smoothing is not None:
+            self._smooth_classes(rows, class_smoothing)
         self.notify("on_train_end", X=rows, y=rows.y)
         self._end()
         return self
@@ -83,9 +87,18 @@ class ReweightedNet(PreparedNet):
         judges = untaught if self.meta_share else torch.arange(len(self.meta_rows_))
         if not len(judges):
             return self.temperature_
-        self.temperature_ = 1.0
-        log_probabilities = torch.from_numpy(self.log_probabilities(self.meta_rows_))
+        untempered = partial(self._tempered, temperature=1.0)
+        log_probabilities = torch.from_numpy(self._predicted(self.meta_rows_, untempered))
         return fit_temperature(log_probabilities[judges], self.meta_rows_.y.cpu()[judges])
+
+    def _smooth_classes(self, rows: Rows, pseudo_rows: float) -> None:
+        self.class_factors_ = ()
+        if pseudo_rows:
+            labels = torch.cat([rows.y, self.meta_rows_.y]).cpu()
+            counts = torch.bincount(labels, minlength=self.reweighter_.n_classes_)
+            self.class_factors_ = smoothed(
+                self.class_proportions(rows), counts, len(self.meta_rows_), pseudo_rows
+            )
 
     def _stopped_early(self) -> bool:
         """Whether an EarlyStopping interrupted the fit: it does so as a user does."""

@@ -67,7 +67,8 @@ class RowsNet(NeuralNetClassifier):
     """A skorch classifier that works on :class:`Rows`, all of them validated.
 
     While it trains, ``generator_`` draws the order of the rows, and each of ``ranks_`` runs some.
-    Its probabilities are those of ``temperature_``, which training sets.
+    Its probabilities are those of ``temperature_``, times ``class_factors_`` and made to sum to one
+    again; training sets both. Without factors they stay as they are.
 
     Parameters
     ----------
@@ -84,6 +85,7 @@ class RowsNet(NeuralNetClassifier):
     generator_: torch.Generator
     ranks_: Ranks = ALONE
     temperature_: float = 1.0
+    class_factors_: tuple[float, ...] = ()
 
     def initialize_callbacks(self) -> RowsNet:
         """Build the callbacks, or say what is wrong with them."""
@@ -235,18 +237,37 @@ class RowsNet(NeuralNetClassifier):
         """Return their logarithms, finite also where a probability is zero by rounding."""
         return self._predicted(rows, self._to_log_probabilities)
 
+    @torch.no_grad()
+    def class_proportions(self, rows: Rows) -> Tensor:
+        """Return the mean probability of each class over rows, by their weights, at no factors."""
+        self.module_.eval()
+        sums = torch.zeros((), dtype=torch.float64, device=rows.device)
+        for batch in self.chunks(rows, EVALUATION_ROWS):
+            outputs = self.outputs(batch.X).double()
+            probabilities = self._tempered(outputs, self.temperature_).exp()
+            if batch.sample_weight is not None:
+                probabilities = batch.sample_weight[:, None] * probabilities
+            sums = sums + probabilities.sum(dim=0)
+        return sums.cpu() / sums.sum().item()
+
     def to_probabilities(self) -> Callable[[Tensor], Tensor]:
         """Return what turns outputs into class probabilities."""
-        if self.temperature_ == 1:
+        if self.temperature_ == 1 and not self.class_factors_:
             return self._get_predict_nonlinearity()
         return lambda outputs: self._to_log_probabilities(outputs).exp()
 
     def _to_log_probabilities(self, outputs: Tensor) -> Tensor:
+        logs = self._tempered(outputs, self.temperature_)
+        if not self.class_factors_:
+            return logs
+        return torch.log_softmax(logs + logs.new_tensor(self.class_factors_).log(), dim=-1)
+
+    def _tempered(self, outputs: Tensor, temperature: float) -> Tensor:
         nonlinearity = self._get_predict_nonlinearity()
         if isinstance(nonlinearity, nn.Softmax):
-            return torch.log_softmax(outputs / self.temperature_, dim=-1)
+            return torch.log_softmax(outputs / temperature, dim=-1)
         logs = nonlinearity(outputs).clamp(min=torch.finfo(torch.float64).tiny).log()
-        return logs if self.temperature_ == 1 else torch.log_softmax(logs / self.temperature_, -1)
+        return logs if temperature == 1 else torch.log_softmax(logs / temperature, -1)
 
     @torch.no_grad()
     def _predicted(self, rows: Rows, nonlinearity: Callable[[Tensor], Tensor]) -> np.ndarray:

@@ -52,6 +52,7 @@ PAPER_TRAINING: dict[str, Any] = {
     "robust_meta_loss": False,
     "confirm_weights": False,
     "temperature": 1.0,
+    "class_smoothing": 0.0,
     "early_stopping": False,
 }
 """The training around Meta-Weight-Net in its released script for label noise (``MW-Net.py``).

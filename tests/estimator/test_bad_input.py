@@ -153,6 +153,7 @@ BAD_PARAMETERS = {
             "meta_share": (1.0, -0.1, 2),
             "meta_batch_size": (0, 2.5),
             "temperature": (0, -1.0, 1e7, 1e-7, np.inf, np.nan, "cold"),
+            "class_smoothing": (-1.0, 1e7, np.inf, np.nan, "even"),
             "max_epochs": (0, 2.5),
             "batch_size": (0, -2, "all"),
             "lr_schedule": ("linear",),

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import skmetaweight._training.rows_net
-from tests.conftest import Data, Fitted, Linear, Softmax, make_data, quick
+from tests.conftest import UNCALIBRATED, Data, Fitted, Linear, Softmax, make_data, quick
 from tests.estimator._asserts import assert_same_predictions
 
 # ------------------------------------------------------------------ kinds of X
@@ -167,7 +167,7 @@ def test_own_module_as_class_or_instance(method: str, data: Data) -> None:
 
 
 def test_float64_module(method: str, data: Data) -> None:
-    clf = quick(module=Linear, module__dtype=torch.float64, method=method, temperature=1)
+    clf = quick(module=Linear, module__dtype=torch.float64, method=method, **UNCALIBRATED)
     clf.fit(data.X.astype(float), data.y, meta_mask=data.mask)
     assert clf.net_.module_.linear.weight.dtype == torch.float64
     assert clf.sample_weights_.dtype == np.float64
@@ -178,11 +178,11 @@ def test_float64_module(method: str, data: Data) -> None:
 
 
 def test_nll_loss_takes_probabilities_as_in_skorch(method: str, data: Data) -> None:
-    by_nll = quick(module=Softmax, criterion=nn.NLLLoss, method=method, temperature=1)
+    by_nll = quick(module=Softmax, criterion=nn.NLLLoss, method=method, **UNCALIBRATED)
     by_nll.fit(data.X, data.y, meta_mask=data.mask)
     outputs = by_nll.net_.module_(torch.as_tensor(data.X)).detach().double().numpy()
     np.testing.assert_allclose(by_nll.predict_proba(data.X), outputs, rtol=1e-6)
-    by_cross_entropy = quick(module=Linear, method=method, temperature=1)
+    by_cross_entropy = quick(module=Linear, method=method, **UNCALIBRATED)
     by_cross_entropy.fit(data.X, data.y, meta_mask=data.mask)
     np.testing.assert_allclose(
         by_nll.predict_proba(data.X), by_cross_entropy.predict_proba(data.X), atol=1e-4
@@ -212,7 +212,7 @@ class Absolute(nn.Module):
 
 
 def test_custom_criterion(method: str, data: Data) -> None:
-    clf = quick(criterion=Absolute, method=method, robust_meta_loss=False)
+    clf = quick(criterion=Absolute, method=method, robust_meta_loss=False, **UNCALIBRATED)
     clf.fit(data.X, data.y, meta_mask=data.mask)
     expected = 2 - 2 * clf.predict_proba(data.X_meta)[np.arange(18), data.y_meta].mean()
     assert min(clf.history_[:, "meta_loss"]) == pytest.approx(expected, rel=1e-5)

@@ -21,7 +21,7 @@ from skorch.callbacks import (
 from torch import nn
 from torch.utils.data import DataLoader
 
-from tests.conftest import Data, Fitted, Linear, of_method, quick
+from tests.conftest import UNCALIBRATED, Data, Fitted, Linear, of_method, quick
 
 
 class Recorder(Callback):
@@ -143,7 +143,7 @@ def test_early_stopping(monitor: str, fitted: Fitted) -> None:
 
 def test_scores_are_those_of_the_meta_set(method: str, fitted: Fitted, data: Data) -> None:
     scoring = EpochScoring("accuracy", name="meta_accuracy", lower_is_better=False, on_train=False)
-    clf = fitted(method=method, callbacks=[scoring], early_stopping=False)
+    clf = fitted(method=method, callbacks=[scoring], early_stopping=False, class_smoothing=0)
     expected = np.mean(clf.predict(data.X_meta) == data.y_meta)
     assert clf.history_[-1, "meta_accuracy"] == pytest.approx(expected)
 
@@ -299,7 +299,7 @@ def test_net_can_be_copied_while_it_trains(fitted: Fitted, data: Data) -> None:
         def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
             copies.append(copy.deepcopy(net))
 
-    clf = fitted(callbacks=[Copy()], early_stopping=False)
+    clf = fitted(callbacks=[Copy()], early_stopping=False, **UNCALIBRATED)
     copied, rows = copies[-1], clf.net_.make_rows(data.X, data.y)
     np.testing.assert_array_equal(copied.probabilities(rows), clf.predict_proba(data.X))
 
@@ -346,6 +346,6 @@ def test_probabilities_of_another_nonlinearity(fitted: Fitted, data: Data) -> No
         return torch.softmax(logits / 2, dim=-1)
 
     clf = fitted(predict_nonlinearity=halves)
-    plain = fitted(temperature=1).predict_proba(data.X)
+    plain = fitted(**UNCALIBRATED).predict_proba(data.X)
     expected = np.sqrt(plain) / np.sqrt(plain).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(clf.predict_proba(data.X), expected, rtol=1e-6)
