@@ -189,4 +189,5 @@ def fit_and_tell(name: str, folder: str, begun: Any, result: str, n_epochs: int)
 def told(clf: Any) -> list[Any]:
     history = [{**epoch, "dur": 0} for epoch in clf.history_]
     parameters = {k: v.numpy().tobytes() for k, v in clf.net_.module_.state_dict().items()}
-    return [clf.sample_weights_.tolist(), clf.temperature_, repr(history), parameters]
+    factors = clf.class_factors_.tolist()
+    return [clf.sample_weights_.tolist(), clf.temperature_, factors, repr(history), parameters]

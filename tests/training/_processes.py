@@ -186,7 +186,12 @@ def found(clf: MetaWeightClassifier) -> dict[str, np.ndarray]:
         "batches": clf.history_[:, "batches", :, ("train_loss", "train_batch_size")],
         "sample_weights_": clf.sample_weights_,
         "predictions": clf.predict_proba(DATA.X),
-        "evidence": [clf.noise_evidence_, clf.weight_strength_, clf.temperature_],
+        "evidence": [
+            clf.noise_evidence_,
+            clf.weight_strength_,
+            clf.temperature_,
+            *clf.class_factors_,
+        ],
         "epochs": [clf.best_epoch_, clf.n_iter_],
         "mode": reweighter.alignments_.mode == "layer-by-layer",
     }

@@ -43,6 +43,7 @@ WITHOUT = {
     "last-layer": parameter(method__alignment_layers="all"),
     "interval": parameter(method__meta_interval=1, method__meta_lr=1.5e-2),
     "learned": constant("_training.prepared_net.LEARNED", 0.0),
+    "class-smoothing": parameter(class_smoothing=0.0),
     "kept-out": constant("_training.calibration.ROWS_FOR_ONE", 10**9),
     "class-alignments": constant("reweighting.AlignmentMemory.few_trusted", ALMOST_ZERO),
     "class-weights": constant("reweighting.MetaWeightNet.few_trusted", ALMOST_ZERO),
