@@ -20,6 +20,9 @@ ROWS_AT_ONCE = 64
 HOTTEST = 20.0
 """Largest temperature."""
 
+LIKELY, SPREAD = 0.8, 0.5
+"""Mean and standard deviation of the logarithm of temperatures, about those of our data."""
+
 PSEUDO_ROWS = 5.0
 """Trusted rows that each class is taken to have besides."""
 
@@ -53,11 +56,11 @@ def fit_temperature(log_probabilities: Tensor, y: Tensor) -> float:
 
     It minimises
 
-    .. math:: -\sum_j \log \frac{p_{jy_j}^{1/T}}{\sum_k p_{jk}^{1/T}} + \tfrac12 \log^2 T
+    .. math:: -\sum_j \log \frac{p_{jy_j}^{1/T}}{\sum_k p_{jk}^{1/T}} + 2 (\log T - 0.8)^2
 
     over :math:`T \ge 1`: a few rows, all predicted rightly by chance, make no network surer. The
-    last term says that :math:`T` is likely within a factor of :math:`e` of one, as long as few rows
-    speak.
+    last term is a normal prior of :math:`\log T`, of mean 0.8 and standard deviation 1/2: that
+    is how much too sure networks were on our data, and counts as long as few rows speak.
 
     Parameters
     ----------
@@ -71,7 +74,8 @@ def fit_temperature(log_probabilities: Tensor, y: Tensor) -> float:
 
     def objective(log_t: float) -> float:
         tempered = torch.log_softmax(log_probabilities * math.exp(-log_t), dim=1)
-        return 0.5 * log_t**2 - tempered.gather(1, y[:, None]).sum().item()
+        unlikely = 0.5 * ((log_t - LIKELY) / SPREAD) ** 2
+        return unlikely - tempered.gather(1, y[:, None]).sum().item()
 
     found = minimize_scalar(objective, bounds=(0, math.log(HOTTEST)), method="bounded").x
     return math.exp(found) if objective(found) < objective(0.0) else 1.0
