@@ -35,11 +35,12 @@ def refuse_texts(X: Any, name: str) -> None:
     """Raise a ValueError if each row is a text, or a mapping, as tokenizers make of one."""
     is_flat = isinstance(X, list | tuple) or len(getattr(X, "shape", ())) == 1
     first = next(iter(X), None) if is_flat else None
-    if isinstance(first, str):
+    if isinstance(first, str | bytes):
+        text = shortened(np.asarray(first).item())
         raise ValueError(
-            f"Input {name} holds texts, e.g. {shortened(str(first))}: for a module of your own, "
-            f"pass the numbers that it takes, e.g. {TOKENIZED}; for the default network, columns "
-            "of numbers, e.g. from a TfidfVectorizer."
+            f"Input {name} holds texts, e.g. {text}: for a module of your own, pass the numbers "
+            f"that it takes, e.g. {TOKENIZED}; for the default network, columns of numbers, e.g. "
+            "from a TfidfVectorizer."
         )
     if isinstance(first, Mapping):
         raise ValueError(

@@ -201,3 +201,16 @@ def check_same_kind(estimator: Any, X: Any, *, reset: bool) -> None:
         "is no dict" if each is None else f"is a dict of {each}" for each in (keys, known)
     )
     raise ValueError(f"Input X {now}, but X of fit {before}.")
+
+
+def refuse_other_channels(estimator: Any, X: Any) -> None:
+    """Raise a ValueError if images have another number of channels than those of fit."""
+    shape, known = getattr(X, "shape", ()), getattr(estimator, "n_features_in_", None)
+    if len(shape) < 3 or shape[1] == known:
+        return
+    is_last = len(shape) == 4 and shape[-1] == known
+    cure = ": put the channels first, e.g. by X.transpose(0, 3, 1, 2)." if is_last else "."
+    raise ValueError(
+        f"Input X has rows of shape {tuple(shape[1:])}, where fit had {known} channels (or "
+        f"whatever comes first){cure}"
+    )

@@ -21,6 +21,7 @@ from skmetaweight._data.containers import (
     check_same_kind,
     is_dict,
     open_X,
+    refuse_other_channels,
     without_duplicates,
 )
 from skmetaweight._data.dataset_rows import DatasetRows
@@ -103,6 +104,8 @@ def read_X(estimator: Any, X: Any, table: Table | None, *, reset: bool) -> Any:
     if table is not None:
         return without_duplicates(read_table(estimator, X, table.categorical, reset=reset))
     refuse_dates(X)
+    if not reset:
+        refuse_other_channels(estimator, X)
     if is_disguised(X):
         return read_disguised(estimator, X, reset=reset)
     return without_duplicates(

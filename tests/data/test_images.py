@@ -74,6 +74,20 @@ def test_the_message_mends_images_without_channels_or_with_channels_last(
     clf.fit(eval(cure, {"X": X}), y, meta_mask=MASK)
 
 
+@pytest.mark.parametrize("shape", [(3, 12, 28), (1, 8, 8)])
+def test_images_of_another_layout_than_those_of_fit_are_refused(shape: tuple[int, ...]) -> None:
+    X, y = images(*shape), labels()
+    clf = quick(module=small_network(shape[0])).fit(X, y, meta_mask=MASK)
+    last, other = X.transpose(0, 2, 3, 1), np.concatenate([X, X], axis=1)
+    for call in (clf.predict, clf.predict_proba, lambda X: clf.compute_sample_weight(X, y)):
+        with pytest.raises(ValueError, match=r"Input X has rows .* X\.transpose\(0, 3, 1, 2\)\.$"):
+            call(last)
+        with pytest.raises(ValueError, match=r"where fit had \d channels .*comes first\)\.$"):
+            call(other)
+    with pytest.raises(ValueError, match=r"X_meta must .* Input X_meta has rows of shape"):
+        clf.fit(X, y, X_meta=last, y_meta=y)
+
+
 @pytest.mark.parametrize("shape", [(4, 5), (3, 4, 5), (4, 5, 3)])
 def test_modules_without_convolutions_get_no_advice_on_channels(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"Check module and its module__\* parameters\.$"):

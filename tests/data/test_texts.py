@@ -186,6 +186,8 @@ COLUMNS = {
     "tuple": tuple(TEXTS),
     "array": np.array(TEXTS),
     "objects": np.array(TEXTS, dtype=object),
+    "bytes": [text.encode() for text in TEXTS],
+    "array of bytes": np.array(TEXTS, dtype=bytes),
     "pandas": pd.Series(TEXTS),
     "polars": pl.Series(TEXTS),
 }
@@ -195,7 +197,7 @@ COLUMNS = {
 @pytest.mark.parametrize("kind", COLUMNS)
 def test_texts_are_to_be_tokenized(kind: str, module: Any) -> None:
     clf, texts = quick(module=module), COLUMNS[kind]
-    message = r"^Input X(_meta)? holds texts, e\.g\. 'text 0': .*tokenizer\(.*TfidfVectorizer\.$"
+    message = r"^Input X(_meta)? holds texts, e\.g\. b?'text 0': .*tokenizer\(.*TfidfVectorizer\.$"
     with pytest.raises(ValueError, match=message):
         clf.fit(texts, Y, meta_mask=TRUSTED)
     fitted = fit(model())
