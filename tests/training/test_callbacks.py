@@ -71,7 +71,7 @@ def test_progress_bar_of_scikit_learn_through_a_search(data):
 def test_scores_of_scikit_learn_at_each_epoch(data):
     callback = pytest.importorskip("sklearn.callback")
     monitor = callback.ScoringMonitor(scoring="accuracy")
-    clf = quick(early_stopping=False).set_callbacks(monitor)
+    clf = quick(early_stopping=False, class_smoothing=0).set_callbacks(monitor)
     clf.fit(data.X, data.y, meta_mask=data.mask)
     logged = monitor.get_logs().data_as_pandas
     scores = logged.loc[logged["task_name"] == "epoch", "accuracy"].tolist()
