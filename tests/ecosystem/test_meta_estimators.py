@@ -119,7 +119,7 @@ def test_threshold_with_a_meta_set(data: Data) -> None:
 
 def test_self_training(data: Data) -> None:
     y = np.where(np.arange(96) % 3 == 0, -1, data.y)
-    clf = SelfTrainingClassifier(quick(temperature=1), max_iter=2, threshold=0.4)
+    clf = SelfTrainingClassifier(quick(**UNCALIBRATED), max_iter=2, threshold=0.4)
     clf.fit(data.X, y, X_meta=data.X_meta, y_meta=data.y_meta)
     assert (clf.transduction_ != -1).sum() > (y != -1).sum()
     with pytest.raises(ValueError, match=r"adds or drops rows leaves the mask"):
