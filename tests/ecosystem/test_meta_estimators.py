@@ -18,7 +18,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.semi_supervised import SelfTrainingClassifier
 
 from skmetaweight.model_selection import TrustedKFold
-from tests.conftest import Data, make_data, quick
+from tests.conftest import UNCALIBRATED, Data, make_data, quick
 
 
 @pytest.fixture(autouse=True)
