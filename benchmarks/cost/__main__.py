@@ -24,7 +24,7 @@ from benchmarks.cost.rows_on_disk import measure_rows_on_disk
 from benchmarks.cost.sections import measure_fit, measure_growth, measure_import, measure_predict
 from benchmarks.cost.sparse import measure_sparse
 from benchmarks.cost.steps import measure_steps, print_peaks
-from benchmarks.cost.tasks import MODELS
+from benchmarks.cost.tasks import MODELS, USUAL
 
 SECTIONS = {
     "growth": measure_growth,
@@ -62,7 +62,7 @@ def parse_arguments() -> argparse.Namespace:
     args.repeats = args.repeats or (2 if args.quick else 5)
     args.steps = args.steps or (4 if args.quick else 50)
     args.epochs = max(args.epochs or (2 if args.quick else 3), 2)
-    few = ["mlp-256"] if args.quick or args.only == "ratios" else list(MODELS)
+    few = ["mlp-256"] if args.quick or args.only == "ratios" else list(USUAL)
     args.models = args.models or few
     return args
 

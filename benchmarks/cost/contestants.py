@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
+from sklearn.base import clone
 from torch import nn
 
 from benchmarks.cost.baselines import (
@@ -57,6 +58,7 @@ def ours(task: Task, epochs: int, **options) -> list[float]:
 
 MW_NET_EXACT = MetaWeightNet.paper().set_params(lookahead_lr=LOOKAHEAD_LR)
 FMW_NET_EXACT = FirstOrderMetaWeightNet(meta_interval=1, lookahead_lr=LOOKAHEAD_LR, normalize=False)
+FMW_NET_RELEASED = clone(FMW_NET_EXACT).set_params(meta_interval=20)
 L2RW_EXACT = LearningToReweight(memory=0.0, meta_interval=1)
 
 CONTESTANTS: dict[str, Callable[[Task, int], list[float]]] = {
@@ -71,6 +73,7 @@ CONTESTANTS: dict[str, Callable[[Task, int], list[float]]] = {
     "mw-net-every-batch": partial(ours, **EVERY_BATCH),
     "mw-net-default": ours,
     "fmw-net-exact": partial(ours, method=FMW_NET_EXACT, **NO_META_SHARE),
+    "fmw-net-released": partial(ours, method=FMW_NET_RELEASED, **NO_META_SHARE),
     "fmw-net-every-batch": partial(ours, method="fmw-net", **EVERY_BATCH),
     "fmw-net-default": partial(ours, method="fmw-net"),
     "l2rw-exact": partial(ours, method=L2RW_EXACT, **NO_META_SHARE),

@@ -22,6 +22,7 @@ RATIOS = [
     ("mw-net-exact", "double-backward-lean", None, None),
     ("fmw-net-exact", "double-backward", 0.33, 0.75),
     ("fmw-net-exact", "double-backward-lean", None, None),
+    ("fmw-net-released", "double-backward", None, None),
     ("uniform", "plain-loop", 1.15, None),
     ("mw-net-default", "skorch", None, None),
     ("mw-net-default", "plain-loop", None, None),

@@ -86,14 +86,23 @@ class Transformer(nn.Module):
         return self.head(self.encoder(self.embed(X)).mean(dim=1))
 
 
-MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int]] = {
+Model = tuple[Callable[[], nn.Module], tuple[int, ...], int]
+"""How to make the module, the shape of a row, the batch size."""
+
+USUAL: dict[str, Model] = {
     "mlp-256": (mlp, (N_FEATURES,), 256),
     "mlp-1024": (mlp, (N_FEATURES,), 1024),
     "tabular-mlp": (partial(TabularMLP, N_FEATURES, N_CLASSES), (N_FEATURES,), 256),
     "cnn": (cnn, (1, 28, 28), 256),
     "transformer": (Transformer, (16, 8), 256),
 }
-"""Name -> how to make the module, the shape of a row, the batch size."""
+LARGE: dict[str, Model] = {
+    f"mlp-{size}": (partial(mlp, width=width), (N_FEATURES,), 256)
+    for size, width in {"1e6": 968, "1e7": 3_130, "1e8": 9_968}.items()
+}
+"""Perceptrons of so many parameters."""
+
+MODELS = USUAL | LARGE
 
 
 def make_data(
