@@ -20,8 +20,8 @@ ROWS_AT_ONCE = 64
 HOTTEST = 20.0
 """Largest temperature."""
 
-LIKELY, SPREAD = 0.8, 0.5
-"""Mean and standard deviation of the logarithm of temperatures, about those of our data."""
+RIGHT, WRONG, SPREAD = 0.2, 1.0, 0.5
+"""Mean logarithms of temperatures where labels are right and wrong, and a standard deviation."""
 
 PSEUDO_ROWS = 5.0
 """Trusted rows that each class is taken to have besides."""
@@ -51,30 +51,37 @@ def taught_but(untaught: Tensor, ones: Tensor) -> Tensor | None:
     return ones / ones.mean()
 
 
-def fit_temperature(log_probabilities: Tensor, y: Tensor) -> float:
+def fit_temperature(log_probabilities: Tensor, y: Tensor, strength: float) -> float:
     r"""Return the temperature [1]_ that suits labelled rows best.
 
     It minimises
 
-    .. math:: -\sum_j \log \frac{p_{jy_j}^{1/T}}{\sum_k p_{jk}^{1/T}} + 2 (\log T - 0.8)^2
+    .. math::
+
+        -\sum_j \log \frac{p_{jy_j}^{1/T}}{\sum_k p_{jk}^{1/T}} + 2 (\log T - \mu)^2,
+        \qquad \mu = 0.2 + 0.8 s
 
     over :math:`T \ge 1`: a few rows, all predicted rightly by chance, make no network surer. The
-    last term is a normal prior of :math:`\log T`, of mean 0.8 and standard deviation 1/2: that
-    is how much too sure networks were on our data, and counts as long as few rows speak.
+    last term is a normal prior of :math:`\log T` with a standard deviation of 1/2, which counts as
+    long as few rows speak: networks were by so much too sure on our data, where labels are right
+    and where they are wrong.
 
     Parameters
     ----------
     log_probabilities : Tensor of shape (n, n_classes)
     y : Tensor of shape (n,)
+    strength : float
+        :math:`s`, from 0 to 1, how far trusted rows have confirmed that labels are wrong.
 
     References
     ----------
     .. [1] Guo et al. On Calibration of Modern Neural Networks. ICML, 2017.
     """
+    likely = RIGHT + (WRONG - RIGHT) * strength
 
     def objective(log_t: float) -> float:
         tempered = torch.log_softmax(log_probabilities * math.exp(-log_t), dim=1)
-        unlikely = 0.5 * ((log_t - LIKELY) / SPREAD) ** 2
+        unlikely = 0.5 * ((log_t - likely) / SPREAD) ** 2
         return unlikely - tempered.gather(1, y[:, None]).sum().item()
 
     found = minimize_scalar(objective, bounds=(0, math.log(HOTTEST)), method="bounded").x

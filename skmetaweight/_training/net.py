@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -89,7 +90,9 @@ class ReweightedNet(PreparedNet):
             return self.temperature_
         untempered = partial(self._tempered, temperature=1.0)
         log_probabilities = torch.from_numpy(self._predicted(self.meta_rows_, untempered))
-        return fit_temperature(log_probabilities[judges], self.meta_rows_.y.cpu()[judges])
+        was_asked = not math.isnan(self.noise_evidence_)
+        strength = self.reweighter_.strength_ if was_asked else 0.5
+        return fit_temperature(log_probabilities[judges], self.meta_rows_.y.cpu()[judges], strength)
 
     def _smooth_classes(self, rows: Rows, pseudo_rows: float) -> None:
         self.class_factors_ = ()

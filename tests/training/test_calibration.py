@@ -9,38 +9,41 @@ import torch
 
 from skmetaweight._data.batches import Rows
 from skmetaweight._training.calibration import HOTTEST, fit_temperature, kept_out
+from skmetaweight._training.confirmation import FEWEST_EPOCHS
 from tests.conftest import Data, quick
 
 TEMPERATURES = np.exp(np.linspace(0, np.log(HOTTEST), 4001))
 
 
-def naive_temperature(log_p: torch.Tensor, y: torch.Tensor) -> float:
+def naive_temperature(log_p: torch.Tensor, y: torch.Tensor, strength: float) -> float:
     """Try many."""
     costs = []
     for temperature in TEMPERATURES:
         p = np.exp(log_p.numpy()) ** (1 / temperature)
         given = p[np.arange(len(y)), y] / p.sum(axis=1)
-        costs.append(2 * (np.log(temperature) - 0.8) ** 2 - np.log(given).sum())
+        costs.append(2 * (np.log(temperature) - 0.2 - 0.8 * strength) ** 2 - np.log(given).sum())
     return float(TEMPERATURES[np.argmin(costs)])
 
 
 @pytest.mark.parametrize("n", [1, 10, 300])
 @pytest.mark.parametrize("too_sure", [0.3, 1.0, 4.0])
-def test_temperature_is_the_best_of_all(n: int, too_sure: float) -> None:
+@pytest.mark.parametrize("strength", [0.0, 0.7])
+def test_temperature_is_the_best_of_all(n: int, too_sure: float, strength: float) -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(n, 3)) * 2
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     y = torch.as_tensor([rng.choice(3, p=row) for row in p])
     log_p = torch.log_softmax(torch.as_tensor(logits) * too_sure, dim=1)
-    found = fit_temperature(log_p, y)
-    assert found == pytest.approx(naive_temperature(log_p, y), rel=2e-3)
+    found = fit_temperature(log_p, y, strength)
+    assert found == pytest.approx(naive_temperature(log_p, y, strength), rel=2e-3)
     if n == 300:
         assert found == pytest.approx(max(too_sure, 1.0), rel=0.2)
 
 
 def test_without_rows_it_is_the_likely_one() -> None:
-    found = fit_temperature(torch.empty(0, 3), torch.empty(0, dtype=torch.long))
-    assert found == pytest.approx(np.exp(0.8), rel=1e-3)
+    nothing = torch.empty(0, 3), torch.empty(0, dtype=torch.long)
+    found = [fit_temperature(*nothing, strength) for strength in (0, 0.5, 1)]
+    np.testing.assert_allclose(found, np.exp([0.2, 0.6, 1.0]), rtol=1e-3)
 
 
 def rows_of(X: Any) -> Rows:
@@ -134,7 +137,7 @@ def test_the_temperature_is_that_of_the_rows_kept_out(share: float, data: Data) 
     judges = kept_out(net.meta_rows_, net.seed).numpy() if share else slice(None)
     net.temperature_, net.class_factors_ = 1.0, ()
     log_p = torch.as_tensor(clf.predict_log_proba(data.X_meta[judges]))
-    assert found == fit_temperature(log_p, torch.as_tensor(data.y_meta[judges]))
+    assert found == fit_temperature(log_p, torch.as_tensor(data.y_meta[judges]), 0.5)
 
 
 @pytest.mark.parametrize(
@@ -163,3 +166,17 @@ def test_untrusted_rows_tell_no_temperature(data: Data) -> None:
 def test_wrong_temperatures(wrong: Any, data: Data) -> None:
     with pytest.raises(ValueError, match="temperature"):
         quick(temperature=wrong).fit(data.X, data.y, meta_mask=data.mask)
+
+
+def test_what_trusted_rows_have_confirmed_tells_the_likely_temperature(data: Data) -> None:
+    clf = quick(max_epochs=FEWEST_EPOCHS)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The trusted rows do not confirm")
+        clf.fit(data.X, data.y, X_meta=data.X_meta, y_meta=data.y_meta)
+    net, found = clf.net_, clf.temperature_
+    assert np.isfinite(clf.noise_evidence_)
+    judges = kept_out(net.meta_rows_, net.seed).numpy()
+    net.temperature_, net.class_factors_ = 1.0, ()
+    log_p = torch.as_tensor(clf.predict_log_proba(data.X_meta[judges]))
+    y = torch.as_tensor(data.y_meta[judges])
+    assert found == fit_temperature(log_p, y, clf.weight_strength_)
