@@ -41,7 +41,7 @@ WITHOUT = {
     "bounded-losses": parameter(robust_meta_loss=False),
     "prior": parameter(method__prior=ALMOST_ZERO),
     "last-layer": parameter(method__alignment_layers="all"),
-    "interval": parameter(method__meta_interval=1, method__meta_lr=1.5e-2),
+    "interval": parameter(method__meta_interval=1, method__meta_lr=5e-3),
     "learned": constant("_training.prepared_net.LEARNED", 0.0),
     "class-smoothing": parameter(class_smoothing=0.0),
     "kept-out": constant("_training.calibration.ROWS_FOR_ONE", 10**9),
