@@ -204,13 +204,13 @@ def check_same_kind(estimator: Any, X: Any, *, reset: bool) -> None:
 
 
 def refuse_other_channels(estimator: Any, X: Any) -> None:
-    """Raise a ValueError if images have another number of channels than those of fit."""
+    """Raise a ValueError if rows of several dimensions have not the first length of those of fit."""
     shape, known = getattr(X, "shape", ()), getattr(estimator, "n_features_in_", None)
     if len(shape) < 3 or shape[1] == known:
         return
     is_last = len(shape) == 4 and shape[-1] == known
-    cure = ": put the channels first, e.g. by X.transpose(0, 3, 1, 2)." if is_last else "."
+    cure = ": put the channels first, by X.transpose(0, 3, 1, 2)." if is_last else "."
     raise ValueError(
-        f"Input X has rows of shape {tuple(shape[1:])}, where fit had {known} channels (or "
-        f"whatever comes first){cure}"
+        f"Input X has rows of shape {tuple(shape[1:])}, and those of fit had {known} in the first "
+        f"place{cure}"
     )

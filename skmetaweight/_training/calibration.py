@@ -1,4 +1,4 @@
-"""How sure predictions are, by trusted rows that were not taught, and how often a class is one."""
+"""How sure predictions are, and how often each class is one: as far as trusted rows can tell."""
 
 from __future__ import annotations
 
@@ -117,6 +117,7 @@ def smoothed(
        Probabilities: A Simple Procedure. Neural Computation, 14, 2002.
     .. [2] Menon et al. Long-Tail Learning via Logit Adjustment. ICLR, 2021.
     """
+    shares = proportions.clamp(min=1 / counts.sum().item())
     added = pseudo_rows * (counts > 0)
-    expected = (n_trusted * proportions + added) / (n_trusted + added.sum())
-    return tuple((expected / proportions.clamp(min=1 / counts.sum().item())).tolist())
+    expected = (n_trusted * shares + added) / (n_trusted + added.sum())
+    return tuple((expected / shares).tolist())

@@ -18,8 +18,9 @@ def naive_factors(proportions: Any, counts: Any, n_trusted: int, pseudo_rows: fl
     everything = n_trusted + pseudo_rows * len(classes)
     factors = []
     for c, proportion in enumerate(proportions):
-        of_class = n_trusted * proportion + (pseudo_rows if c in classes else 0)
-        factors.append((of_class / everything) / max(proportion, 1 / sum(counts)))
+        share = max(proportion, 1 / sum(counts))
+        of_class = n_trusted * share + (pseudo_rows if c in classes else 0)
+        factors.append(of_class / everything / share)
     return factors
 
 
@@ -29,6 +30,12 @@ def test_factors_are_those_of_the_definition(counts: list[int], pseudo_rows: flo
     proportions = torch.tensor([0.8, 0.1999, 0.0001], dtype=torch.float64)
     found = smoothed(proportions, torch.tensor(counts), 50, pseudo_rows)
     assert found == pytest.approx(naive_factors(proportions.tolist(), counts, 50, pseudo_rows))
+
+
+def test_a_class_that_nobody_predicts_or_has_stays_possible() -> None:
+    proportions, counts = torch.tensor([1.0, 0.0, 0.0]).double(), torch.tensor([90, 10, 0])
+    found = smoothed(proportions, counts, 20, 5.0)
+    assert found == pytest.approx([25 / 30, (20 / 100 + 5) / 30 * 100, 20 / 30])
 
 
 def test_factors_turn_one_posterior_into_the_other() -> None:
