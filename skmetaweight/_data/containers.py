@@ -204,7 +204,7 @@ def check_same_kind(estimator: Any, X: Any, *, reset: bool) -> None:
 
 
 def refuse_other_channels(estimator: Any, X: Any) -> None:
-    """Raise a ValueError if rows of several dimensions have not the first length of those of fit."""
+    """Raise a ValueError if images, say, have other channels than those of fit."""
     shape, known = getattr(X, "shape", ()), getattr(estimator, "n_features_in_", None)
     if len(shape) < 3 or shape[1] == known:
         return
