@@ -100,7 +100,9 @@ def test_augmentation_in_the_module(shape: tuple[int, ...], method: str) -> None
     y = np.arange(N) % 2
     X = np.zeros((N, *shape), dtype=np.uint8)
     X[y == 0, :, :, : shape[2] // 2] = X[y == 1, :, :, shape[2] // 2 :] = 255
-    network = nn.Sequential(small_network(shape[0], 8), nn.ReLU(), nn.Linear(8, 2))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = nn.Sequential(small_network(shape[0], 8), nn.ReLU(), nn.Linear(8, 2))
     learning = {"method": method, "max_epochs": 8, "lr": 3e-2}
     plain = quick(module=network, **learning).fit(X / np.float32(255), y, meta_mask=MASK)
     flips = quick(**augmented(network), **learning).fit(X, y, meta_mask=MASK)
