@@ -35,7 +35,7 @@ def test_sample_weight_of_zero_hides_a_class() -> None:
 def test_class_weight_rules_the_meta_loss(data: Data) -> None:
     labels = np.array(["a", "b", "c"])[data.y]
     class_weight = {"a": 3.0, "b": 1.0, "c": 0.0}
-    clf = quick(class_weight=class_weight, max_epochs=4, robust_meta_loss=False)
+    clf = quick(class_weight=class_weight, max_epochs=4, robust_meta_loss=False, temperature=1)
     clf.fit(data.X, labels, meta_mask=data.mask)
     losses = -np.log(clf.predict_proba(data.X_meta)[np.arange(18), data.y_meta])
     weight = np.array([3.0, 1.0, 0.0])[data.y_meta]
@@ -45,7 +45,7 @@ def test_class_weight_rules_the_meta_loss(data: Data) -> None:
 
 def test_balanced_class_weight_evens_the_meta_set_out(data: Data) -> None:
     trusted = np.concatenate([np.flatnonzero(data.mask & (data.y == k))[: k + 2] for k in range(3)])
-    clf = quick(class_weight="balanced", max_epochs=3, robust_meta_loss=False)
+    clf = quick(class_weight="balanced", max_epochs=3, robust_meta_loss=False, temperature=1)
     clf.fit(data.X, data.y, X_meta=data.X[trusted], y_meta=data.y[trusted])
     y_meta = data.y[trusted]
     losses = -np.log(clf.predict_proba(data.X[trusted])[np.arange(len(y_meta)), y_meta])
@@ -75,7 +75,8 @@ def test_compute_sample_weight(method: str, data: Data) -> None:
 @pytest.mark.parametrize("method", ["mw-net", "fmw-net", MetaWeightNet(memory=0, normalize=False)])
 def test_function_of_the_loss_gives_the_weights_of_training_rows(method: Any, data: Data) -> None:
     memory = {"method__memory": 0} if method == "mw-net" else {}
-    clf = quick(method=method, **memory).fit(data.X, data.y, meta_mask=data.mask)
+    clf = quick(method=method, temperature=1, **memory)
+    clf.fit(data.X, data.y, meta_mask=data.mask)
     train = ~data.mask
     expected = clf.compute_sample_weight(data.X[train], data.y[train])
     np.testing.assert_allclose(clf.sample_weights_[train], expected, rtol=1e-5)
