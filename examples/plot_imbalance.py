@@ -46,17 +46,17 @@ def make_tasks(seed):
 # %%
 # The methods
 # -----------
-# Everything is at its default but for ``method__memory=0`` in the second method: its weights
-# depend on the loss alone, as published. With the memory, which is the default, most of what is
-# learned of a row is in its alignment with the checked rows, and the function of the loss is nearly
-# flat. The checked rows are even, so that the meta loss cares for all classes alike. With a memory
-# classes are smoothed as well, predicted as often as 50 checked rows can tell; the fourth method
-# does without. The last two have ``class_weight="balanced"``, which gives the classes equal shares
-# of the training loss too.
+# Everything is at its default but for the second method, as published: its weights depend on the
+# loss alone (``method__memory=0``), and classes are not smoothed. With the memory, which is the
+# default, most of what is learned of a row is in its alignment with the checked rows, and the
+# function of the loss is nearly flat. The checked rows are even, so that the meta loss cares for
+# all classes alike. ``mw-net`` and ``fmw-net`` smooth the classes, predict them as often as 50
+# checked rows can tell; the fourth method does without. The last two have
+# ``class_weight="balanced"``, which gives the classes equal shares of the training loss too.
 
 METHODS = {
     "uniform": {"method": "uniform"},
-    "mw-net, loss only": {"method__memory": 0},
+    "mw-net, loss only": {"method__memory": 0, "class_smoothing": 0},
     "mw-net": {"method": "mw-net"},
     "mw-net, not smoothed": {"class_smoothing": 0},
     "fmw-net": {"method": "fmw-net"},

@@ -104,8 +104,9 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         How many trusted rows, up to 1e6, each class is taken to have besides. So far as these weigh
         against the real ones, probabilities are those for data whose classes are equally frequent
         [6]_: rare classes are predicted more often. 0 leaves probabilities as they are. "auto" is 5
-        for mw-net and l2rw with a memory, trusted rows and neither a ``class_weight`` nor a
-        ``predict_nonlinearity`` of one's own, else 0; ``partial_fit`` keeps what ``fit`` has found.
+        for methods whose weights have mean one (mw-net, fmw-net and l2rw as they come), trusted
+        rows and neither a ``class_weight`` nor a ``predict_nonlinearity`` of one's own, else 0;
+        ``partial_fit`` keeps what ``fit`` has found.
     early_stopping : bool, default=True
         Whether the epoch with the lowest meta loss is kept. All epochs are run; add skorch's
         ``EarlyStopping(monitor="meta_loss")`` to the callbacks to stop before.

@@ -136,11 +136,7 @@ def _class_smoothing(estimator: Any, data: FitData, net: ReweightedNet) -> float
     if net.is_stream_:  # rows of one call tell no proportions
         return None
     applies = data.meta_is_trusted and _is_usual(estimator) and estimator.class_weight is None
-    return PSEUDO_ROWS if applies and _has_memory(net.reweighter_) else 0.0
-
-
-def _has_memory(reweighter: Reweighter) -> bool:
-    return bool(reweighter.normalize and reweighter.memory)
+    return PSEUDO_ROWS if applies and net.reweighter_.normalize else 0.0
 
 
 def _is_usual(estimator: Any) -> bool:
@@ -156,7 +152,7 @@ def _meta_robustness(estimator: Any, data: FitData) -> float:
 
 def _confirms(estimator: Any, data: FitData, reweighter: Reweighter, n_epochs: int) -> bool:
     needed = {
-        "a method with an alignment memory": _has_memory(reweighter),
+        "a method with an alignment memory": reweighter.normalize and reweighter.memory,
         "trusted rows": data.meta_is_trusted,
         f"max_epochs of at least {FEWEST_EPOCHS}": n_epochs >= FEWEST_EPOCHS,
     }

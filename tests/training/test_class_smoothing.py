@@ -107,9 +107,11 @@ def test_training_is_the_same(data: Data) -> None:
     [
         ({}, True),
         ({"method": "l2rw"}, True),
-        ({"method": "fmw-net"}, False),
+        ({"method": "fmw-net"}, True),
+        ({"method": MetaWeightNet(memory=0)}, True),
+        ({"method": "lilaw"}, False),
         ({"method": "uniform"}, False),
-        ({"method": MetaWeightNet(memory=0)}, False),
+        ({"method": MetaWeightNet(memory=0, normalize=False)}, False),
         ({"class_weight": "balanced"}, False),
         ({"predict_nonlinearity": lambda logits: torch.softmax(logits, dim=-1)}, False),
         ({"method": "uniform", "class_smoothing": 2}, True),

@@ -59,8 +59,8 @@ def in_our_training(
     problem: Problem, seed: int, *, method: Reweighter, temperature: float | str = 1.0
 ) -> Fitted:
     """Fit a published method by our training: its last epoch, and no meta share."""
-    as_published = {"meta_share": 0.0, "temperature": temperature, "early_stopping": False}
-    return with_meta(problem, seed, method=method, **as_published)
+    as_published = {"meta_share": 0.0, "class_smoothing": 0.0, "early_stopping": False}
+    return with_meta(problem, seed, method=method, temperature=temperature, **as_published)
 
 
 def plain_on_union(problem: Problem, seed: int, *, balanced: bool = False, **params: Any) -> Fitted:
