@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from skmetaweight import MetaWeightClassifier, MetaWeightNet, WeightingFunction
-from tests.conftest import Data, Fitted, make_data, noisy_blobs, quick
+from tests.conftest import UNCALIBRATED, Data, Fitted, make_data, noisy_blobs, quick
 
 
 def test_sample_weight_scales_out(method: str, data: Data) -> None:
@@ -75,7 +75,7 @@ def test_compute_sample_weight(method: str, data: Data) -> None:
 @pytest.mark.parametrize("method", ["mw-net", "fmw-net", MetaWeightNet(memory=0, normalize=False)])
 def test_function_of_the_loss_gives_the_weights_of_training_rows(method: Any, data: Data) -> None:
     memory = {"method__memory": 0} if method == "mw-net" else {}
-    clf = quick(method=method, temperature=1, **memory)
+    clf = quick(method=method, **UNCALIBRATED, **memory)
     clf.fit(data.X, data.y, meta_mask=data.mask)
     train = ~data.mask
     expected = clf.compute_sample_weight(data.X[train], data.y[train])
