@@ -127,6 +127,15 @@ def test_links_within_the_site_lead_somewhere():
     assert not found
 
 
+@pytest.mark.parametrize("name", ["sample_weights_", "class_smoothing", "MetaWeightClassifier"])
+def test_search_finds_a_name(browser, name):
+    tab = browser.new_page()
+    tab.goto(f"{SITE.as_uri()}/search.html?q={name}")
+    tab.wait_for_selector("#search-results li a")
+    found = [link.get_attribute("href") for link in tab.locator("#search-results li a").all()]
+    assert any("MetaWeightClassifier" in link for link in found)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("method", METHODS)
 def test_an_audit_report_opens_from_disk(browser, scheme, method, fitted, tmp_path):
