@@ -8,5 +8,6 @@ Read in this order:
 4. ``contestants``: all by name, and the proof that two of them compute the same thing;
 5. ``steps``, ``sections``: a training step; whole fits, growth, predict and import;
    ``defaults``: fits, searches and frames of the default network; ``rows_on_disk``;
+   ``processes``: one fit on several;
 6. ``__main__``: the command line.
 """

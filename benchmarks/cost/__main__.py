@@ -19,6 +19,7 @@ import torch
 from benchmarks.cost.baselines import has_betty
 from benchmarks.cost.contestants import CONTESTANTS, hypergradient_difference
 from benchmarks.cost.defaults import measure_frames, measure_loop, measure_search
+from benchmarks.cost.processes import measure_processes
 from benchmarks.cost.report import Report, machine
 from benchmarks.cost.rows_on_disk import measure_rows_on_disk
 from benchmarks.cost.sections import measure_fit, measure_growth, measure_import, measure_predict
@@ -35,6 +36,7 @@ SECTIONS = {
     "sparse": measure_sparse,
     "import": measure_import,
     "rows": measure_rows_on_disk,
+    "processes": measure_processes,
 }
 PARTS = ("steps", "ratios", *SECTIONS)
 

@@ -88,6 +88,22 @@ class Ranks:
             dist.all_gather_object(values, value)
         return values
 
+    def first_ones(self, find: Callable[[], Any]) -> Any:
+        """Return, to all ranks, what the first one finds; or raise there what it raises."""
+        if self.size == 1:
+            return find()
+        found: list[Any] = [None, None]
+        if self.rank == 0:
+            try:
+                found[0] = find()
+            except Exception as error:
+                found[1] = error
+        with self._reached():
+            dist.broadcast_object_list(found)
+        if found[1] is not None:
+            raise found[1]
+        return found[0]
+
     @contextmanager
     def _reached(self) -> Iterator[None]:
         on_device = torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()

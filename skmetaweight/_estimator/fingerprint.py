@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from skmetaweight._bilevel.ranks import Ranks
 from skmetaweight._data.dataset_rows import DatasetRows
 from skmetaweight._data.fit_data import FitData
 from skmetaweight._estimator.file_content import versions
@@ -23,8 +24,8 @@ WITHOUT_EFFECT = {"checkpoint", "warm_start", "verbose", "show_progress", "callb
 """Parameters with which a fit is still the same; callbacks are described apart."""
 
 
-def repeatable_fit(estimator: Any, data: FitData, seed: int) -> dict[str, str]:
-    """Describe a fit that can be run again.
+def repeatable_fit(estimator: Any, data: FitData, seed: int, ranks: Ranks) -> dict[str, str]:
+    """Describe a fit that can be run again, on any number of processes.
 
     Raises
     ------
@@ -36,7 +37,10 @@ def repeatable_fit(estimator: Any, data: FitData, seed: int) -> dict[str, str]:
             "A checkpoint needs a random_state, without which the same fit would draw other "
             "numbers when it is to go on: pass e.g. random_state=0."
         )
-    return described_fit(estimator, data, seed)
+    described = described_fit(estimator, data, seed)
+    if ranks.size > 1 and estimator.batch_size not in ("auto", -1):
+        described["batch_size"] = text_of(estimator.batch_size * ranks.size)
+    return described
 
 
 def described_fit(estimator: Any, data: FitData, seed: int) -> dict[str, str]:

@@ -94,11 +94,15 @@ def run_fit(
 
         if ranks.size > 1:
             refuse_differences(ranks, common_to_ranks(estimator, data, seed, net))
-        if epochs is None and ranks.rank == 0:
-            with resumable(net, partial(repeatable_fit, estimator, data, seed)):
+        is_whole_fit = epochs is None
+        with ExitStack() as kept:
+            if is_whole_fit:
+                described = partial(repeatable_fit, estimator, data, seed, ranks)
+                kept.enter_context(resumable(net, described))
+            if is_whole_fit and ranks.rank == 0:
                 run_as_task(run, estimator, data.classes, n_epochs, given)
-        else:
-            run(FitTasks())
+            else:
+                run(FitTasks())
         diagnose(estimator, data)
 
 

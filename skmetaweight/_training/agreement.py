@@ -17,7 +17,6 @@ from skmetaweight._bilevel.ranks import ALONE, Ranks
 from skmetaweight._bilevel.stage import Stage
 from skmetaweight._data.batches import Rows
 from skmetaweight._messages import shortened
-from skmetaweight._training.checkpoint import FitCheckpoint
 
 TRIED_ROWS = 64
 """Most rows on which a module is tried out."""
@@ -67,11 +66,6 @@ def refuse_drift(ranks: Ranks, numbers: dict[str, float]) -> None:
 def refuse_what_needs_one(net: Any, rows: Rows) -> None:
     """Raise a ValueError if a net cannot be trained by several processes as by one."""
     for _, callback in net.callbacks_:
-        if isinstance(callback, FitCheckpoint):
-            raise ValueError(
-                "checkpoint needs a fit in one process, and this one is on "
-                f"{net.ranks_.size}: leave it out."
-            )
         if isinstance(callback, Checkpoint) and callback.load_best:
             raise ValueError(
                 "Checkpoint(load_best=True) changes the network of one process alone: leave it "

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from numbers import Integral
 from pathlib import Path
 from traceback import walk_stack
@@ -18,7 +19,14 @@ from skmetaweight._messages import first_line, listed, shortened
 from skmetaweight._training.archive import require_safetensors
 from skmetaweight._training.callback_state import callbacks_with_more
 from skmetaweight._training.fit_folder import START, FitFolder, OtherFitError
-from skmetaweight._training.midway import checksum, go_on, in_columns, start_of, state_of
+from skmetaweight._training.midway import (
+    checksum,
+    generators_of,
+    go_on,
+    in_columns,
+    start_of,
+    state_of,
+)
 from skmetaweight._training.recorded_net import NonFiniteLossError
 from skmetaweight._training.values import UnwritableError
 
@@ -31,7 +39,8 @@ class FitCheckpoint(Callback):
 
     The same ``fit`` in the same folder goes on after the last epoch that was kept, and on the CPU
     its result is the same to the bit. Several fits can share a folder, also at the same time. The
-    checkpoints of a fit that ends are removed.
+    checkpoints of a fit that ends are removed. Of several processes of a fit the first writes and
+    reads; it goes on with any number of them, if the batches are of as many rows in all.
 
     Parameters
     ----------
@@ -70,7 +79,7 @@ class FitCheckpoint(Callback):
 
 
 class _Run:
-    """One fit that is kept."""
+    """One fit that is kept, of several processes by the first."""
 
     def __init__(self, folder: Path, fit: dict[str, str]) -> None:
         self.shared = folder
@@ -87,6 +96,11 @@ class _Run:
         return self._store
 
     def begin(self, net: Any) -> None:
+        state = net.ranks_.first_ones(partial(self._newest, net))
+        if state is not None:
+            go_on(net, state)
+
+    def _newest(self, net: Any) -> dict[str, Any] | None:
         start = f"{checksum(start_of(net)):08x} after {net.n_epochs_} epochs"
         self._store = FitFolder(self.shared, {**self.fit, START: start})
         self._n_groups = len(net.optimizer_.param_groups)
@@ -106,10 +120,14 @@ class _Run:
                 f"{where}."
             )
         if state is not None:
-            go_on(net, state)
-            self.kept_epoch = net.n_epochs_
+            self.kept_epoch = state["progress"]["net"]["n_epochs_"]
+        return state
 
     def keep(self, net: Any) -> None:
+        """Write, in the first process of the fit, what all of them need."""
+        drawn = net.ranks_.everyones([each.get_state() for each in generators_of(net)])
+        if net.ranks_.rank:
+            return
         if not self.kept_epoch:
             _warn_of_lost_state(net)
         with self._warned():
@@ -120,7 +138,7 @@ class _Run:
                 )
             new = list(net.history)[len(self._history) :]
             self._history += map(in_columns, new)
-            self.store.write(net.n_epochs_, state_of(net, self._history))
+            self.store.write(net.n_epochs_, state_of(net, self._history, drawn))
             self.kept_epoch = net.n_epochs_
 
     def end(self, *, is_over: bool) -> None:

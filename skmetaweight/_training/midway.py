@@ -34,7 +34,7 @@ NUMBERS = {int: torch.int64, float: torch.float64}
 NET_PROGRESS = ("n_batches_", "n_epochs_", "noise_evidence_")
 
 
-def state_of(net: Any, history: list[dict[str, Any]]) -> dict[str, Any]:
+def state_of(net: Any, history: list[dict[str, Any]], drawn: list[list[Tensor]]) -> dict[str, Any]:
     """Return all that a training needs to go on after an epoch, by the :data:`PARTS` of a file.
 
     Parameters
@@ -42,6 +42,8 @@ def state_of(net: Any, history: list[dict[str, Any]]) -> dict[str, Any]:
     net : ReweightedNet
     history : list of dict
         The history of the net, :func:`in_columns`.
+    drawn : list of list of Tensor
+        The states of the :func:`generators_of` the net in each process of the fit.
     """
     confirmation = net.confirmation_
     progress = {
@@ -50,7 +52,7 @@ def state_of(net: Any, history: list[dict[str, Any]]) -> dict[str, Any]:
     }
     return {
         **start_of(net),
-        "generators": [generator.get_state() for generator in generators_of(net)],
+        "generators": drawn,
         "progress": {
             **progress,
             "net": {name: getattr(net, name) for name in NET_PROGRESS},
@@ -100,8 +102,7 @@ def go_on(net: Any, state: dict[str, Any]) -> None:
     _restore_parameters(net, state["parameters"])
     net.optimizer_.load_state_dict(state["optimizer"])
     _restore_weighting(net.reweighter_, state["weighting"])
-    for generator, before in zip(generators_of(net), state["generators"], strict=True):
-        generator.set_state(before)
+    _restore_generators(net, state["generators"])
     progress = state["progress"]
     for part in PROGRESS:
         for name, value in placed(progress[part], net.parameter.device).items():
@@ -136,8 +137,19 @@ def _restore_weighting(reweighter: Reweighter, learned: dict[str, Any]) -> None:
     vars(reweighter.alignments_).update(learned["alignments"])
 
 
+def _restore_generators(net: Any, drawn: list[list[Tensor]]) -> None:
+    """Let a process draw on; one more than there were shares the first, and begins the others."""
+    rank, is_new = net.ranks_.rank, net.ranks_.rank >= len(drawn)
+    before = drawn[0][:1] if is_new else drawn[rank]
+    for generator, state in zip(generators_of(net), before, strict=not is_new):
+        generator.set_state(state)
+
+
 def generators_of(net: Any) -> list[torch.Generator]:
-    """Return what a training draws from: its own generators, and those of a user's loader."""
+    """Return what a training draws from: its own generators, and those of a user's loader.
+
+    The first is the same in all processes of a fit.
+    """
     given = [v for name, v in sorted(vars(net).items()) if name.startswith("iterator_train__")]
     samplers = given + [getattr(each, "sampler", None) for each in given]
     of_loader = [*given, *(getattr(each, "generator", None) for each in samplers)]

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
 from skmetaweight import MetaWeightClassifier, TabularMLP
+from skmetaweight._training.net import ReweightedNet
 from skmetaweight.reweighting import MetaWeightNet
 from tests.conftest import Data, noisy_blobs
 
@@ -97,8 +99,8 @@ class Images(nn.Module):
 class Table(TabularMLP):
     """The default network, in float64."""
 
-    def __init__(self) -> None:
-        super().__init__(3, 3, (8,), 0.0, bin_edges=[np.arange(-9.0, 10.0, 3.0)])
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__(3, 3, (8,), dropout, bin_edges=[np.arange(-9.0, 10.0, 3.0)])
         self.double()
 
 
@@ -291,7 +293,9 @@ def refusals() -> dict[str, str]:
     return {
         "data": said_by(MetaWeightClassifier(**base), y=other_y),
         "parameters": said_by(MetaWeightClassifier(**{**base, "lr": 0.1 + rank})),
-        "checkpoint": said_by(MetaWeightClassifier(**base, checkpoint="folder")),
+        "checkpoint": said_by(
+            MetaWeightClassifier(**{**base, "random_state": None}, checkpoint="folder")
+        ),
         "loader": said_by(MetaWeightClassifier(**base, iterator_train__num_workers=0)),
         "rows that mix": said_by(MetaWeightClassifier(**{**base, "module": InPieces})),
         "drift": said_by(MetaWeightClassifier(**base, method__weighting=Random())),
@@ -309,6 +313,27 @@ def in_a_group_of_the_users() -> dict[str, Any]:
     is_there = dist.is_initialized()
     told = said_by(MetaWeightClassifier(**base, callbacks=Fails(dies=True)))
     return {"weights": weights, "is_there": is_there, "told": told}
+
+
+def fit_kept(folder: Path | None, n_rows: int, dropout: float) -> dict[str, np.ndarray]:
+    """Fit with checkpoints, in batches of so many rows in all."""
+    batch_size = n_rows // int(os.environ["WORLD_SIZE"])
+    base = {"module": Table, "max_epochs": 5, "random_state": 0, "module__dropout": dropout}
+    return found(fit(MetaWeightClassifier(**base, batch_size=batch_size, checkpoint=folder)))
+
+
+def fit_kept_until_one_dies(folder: Path, *args: Any) -> str:
+    def mortal(net: ReweightedNet, *args: Any, **kwargs: Any) -> Any:
+        if os.environ["RANK"] == "1" and net.n_epochs_ == 4:
+            os._exit(1)
+        return run(net, *args, **kwargs)
+
+    run, ReweightedNet.run_single_epoch = ReweightedNet.run_single_epoch, mortal
+    try:
+        fit_kept(folder, *args)
+    except ConnectionError as error:
+        return f"{error}"
+    return ""
 
 
 class Counted(Callback):

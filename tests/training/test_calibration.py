@@ -136,7 +136,7 @@ def test_the_temperature_is_that_of_the_rows_kept_out(share: float, data: Data) 
     found, net = clf.temperature_, clf.net_
     judges = kept_out(net.meta_rows_, net.seed).numpy() if share else slice(None)
     net.temperature_, net.class_factors_ = 1.0, ()
-    log_p = torch.as_tensor(clf.predict_log_proba(data.X_meta[judges]))
+    log_p = torch.as_tensor(clf.predict_log_proba(data.X_meta)[judges])
     assert found == fit_temperature(log_p, torch.as_tensor(data.y_meta[judges]), 0.5)
 
 
@@ -177,6 +177,6 @@ def test_what_trusted_rows_have_confirmed_tells_the_likely_temperature(data: Dat
     assert np.isfinite(clf.noise_evidence_)
     judges = kept_out(net.meta_rows_, net.seed).numpy()
     net.temperature_, net.class_factors_ = 1.0, ()
-    log_p = torch.as_tensor(clf.predict_log_proba(data.X_meta[judges]))
+    log_p = torch.as_tensor(clf.predict_log_proba(data.X_meta)[judges])
     y = torch.as_tensor(data.y_meta[judges])
     assert found == fit_temperature(log_p, y, clf.weight_strength_)

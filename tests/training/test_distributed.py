@@ -1,5 +1,7 @@
 """One fit on several processes of this machine finds what it finds in one."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,8 @@ from tests.training._processes import (
     CASES,
     DATA,
     fit_cases,
+    fit_kept,
+    fit_kept_until_one_dies,
     fitted,
     found,
     in_a_group_of_the_users,
@@ -83,7 +87,7 @@ def test_cases_take_the_ways_that_they_name() -> None:
     [
         ("data", "ValueError: Processes 0 and 1 of a fit on 2 were given different y (y: "),
         ("parameters", "ValueError: Processes 0 and 1 of a fit on 2 were given different lr (lr: "),
-        ("checkpoint", "ValueError: checkpoint needs a fit in one process"),
+        ("checkpoint", "ValueError: A checkpoint needs a random_state, "),
         ("loader", "ValueError: iterator_train=DataLoader with options cannot be used in a fit on"),
         ("drift", "ValueError: Processes 0 and 1 of a fit have drifted apart: "),
         ("search", "ValueError: Of several fits at a time in a process group, the messages would"),
@@ -109,6 +113,35 @@ def test_one_process_shows_what_all_find(said: list[dict[str, str]]) -> None:
     first, second = (answer["nothing"] for answer in said)
     assert "train_loss" in first
     assert second == ""
+
+
+@pytest.fixture(params=[0.0, 0.5], ids=["", "dropout"], scope="module")
+def cut_off(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[float, Path, dict[str, np.ndarray]]:
+    """Return a dropout, checkpoints of a fit of which a process died, and what it finds uncut."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    first, second = on_processes(2, fit_kept_until_one_dies, folder, 40, request.param)
+    assert second is None, "it died"
+    assert first.startswith("Process 0 of a fit on 2 cannot reach the others"), first
+    kept = sorted(path.name for path in folder.glob("*/*.smw"))
+    assert kept == ["epoch-000002.smw", "epoch-000003.smw"]
+    return request.param, folder, on_processes(2, fit_kept, None, 40, request.param)[0]
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_a_fit_of_which_a_process_died_goes_on(n: int, cut_off: Any, tmp_path: Path) -> None:
+    dropout, folder, uncut = cut_off
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    answers = on_processes(n, fit_kept, tmp_path, 40, dropout)
+    assert all(isinstance(answer, dict) for answer in answers), answers
+    for part, expected in uncut.items():
+        first, *others = [answer[part] for answer in answers]
+        for same in [*others, *([expected] if n == 2 else [])]:
+            np.testing.assert_array_equal(first, same, err_msg=part)
+        if not dropout:
+            np.testing.assert_allclose(first, expected, rtol=1e-6, atol=1e-6, err_msg=part)
+    assert not list(tmp_path.glob("*/*.smw"))
 
 
 def test_what_is_sent_in_a_step() -> None:
