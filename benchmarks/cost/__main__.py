@@ -58,7 +58,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--models", nargs="+", choices=MODELS, help="networks of the steps")
     parser.add_argument("--contestants", nargs="+", choices=names, default=names)
-    parser.add_argument("--rows", type=int, help="rows on the disk: 1,000,000, with --quick 20,000")
+    parser.add_argument("--rows", type=int, help="rows on the disk, or sparse")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
     args.repeats = args.repeats or (2 if args.quick else 5)

@@ -61,7 +61,7 @@ def fit_linear(X: csr_matrix, y: np.ndarray) -> None:
 
 
 def measure_sparse(report: Report, args: argparse.Namespace) -> None:
-    n_rows, n_columns = (2_000, 2_000) if args.quick else (20_000, 100_000)
+    n_rows, n_columns = (2_000, 2_000) if args.quick else (args.rows or 20_000, 100_000)
     X, y = make_rows(n_rows, n_columns)
     few = min(n_rows, 8 * BATCH_SIZE)  # of what takes long, as many as show how long
     fits: dict[str, tuple[Callable[..., None], int]] = {

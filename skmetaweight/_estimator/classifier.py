@@ -88,12 +88,11 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
     confirm_weights : bool or "auto", default="auto"
         Whether weights count only as far as trusted rows confirm that labels are wrong. These are
         then withheld from the training loss for up to a fifth of the epochs. If their losses or
-        gradients differ from those of training rows by two standard errors, as wrong labels make
-        them do, learned weights count in full; if not at all, every row counts the same from then
-        on; between, in proportion. Needs trusted rows, ten epochs or more, and mw-net or l2rw with
-        a memory. "auto" does so where all of it is given, and a ``meta_share``, with fewer than 500
-        trusted rows, unless a class is over twenty times as frequent as another: weights have rare
-        classes to serve as well then. See the user guide.
+        gradients differ from those of training rows with the same label by two standard errors, as
+        wrong labels make them do, learned weights count in full; if not at all, every row counts
+        the same from then on; between, in proportion. Needs trusted rows, ten epochs or more, and
+        mw-net or l2rw with a memory. "auto" does so where all of it is given, and a
+        ``meta_share``, with fewer than 500 trusted rows. See the user guide.
     temperature : float or "auto", default="auto"
         What logits are divided by before they become probabilities, or probabilities' logarithms
         likewise [5]_, from 1e-6 to 1e6. "auto" fits it at the end of training to trusted rows: to

@@ -162,8 +162,7 @@ def _confirms(estimator: Any, data: FitData, reweighter: Reweighter, n_epochs: i
     }
     lacking = [what for what, is_given in needed.items() if not is_given]
     if estimator.confirm_weights == "auto":
-        pays = len(data.meta.y) < MANY_TRUSTED_ROWS and not data.is_imbalanced
-        return not lacking and estimator.meta_share > 0 and pays
+        return not lacking and estimator.meta_share > 0 and len(data.meta.y) < MANY_TRUSTED_ROWS
     if estimator.confirm_weights and lacking:
         raise ValueError(f"confirm_weights=True needs {' and '.join(lacking)}.")
     return bool(estimator.confirm_weights)

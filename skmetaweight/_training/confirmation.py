@@ -30,22 +30,29 @@ class Confirmation:
     r"""Compares training rows with trusted rows that are withheld from the training loss.
 
     A network learns first what most rows agree on. Wrong labels that it has not learned make the
-    losses of training rows larger than those of trusted rows, by
+    losses of training rows larger than those of trusted rows with the same labels, by
 
-    .. math:: z = \frac{\bar\ell - \bar\ell_{meta}}{s\, \sqrt{1/n + 1/m}}
+    .. math:: z = \sum_c \frac{n_c}{m} (\bar\ell_c - \bar\ell_{meta,c}) \Big/
+                  \Big( \sum_c \frac{n_c^2}{m^2} s_c^2 (1/N_c + 1/n_c) \Big)^{1/2}
 
-    standard errors, with the pooled standard deviation :math:`s`. Those that it has learned show in
-    gradients: if trusted and training labels are alike, the gradients :math:`g_j` of trusted rows
-    (of the last layer, less the mean gradient of training rows) have no common direction, and
+    standard errors, where class c has :math:`N_c` training rows and :math:`n_c` of the m trusted
+    rows, and :math:`s_c` is the pooled standard deviation of their losses. Those that it has
+    learned show in gradients: if labels are alike, the gradients :math:`g_j` of trusted rows (of
+    the last layer, less the mean :math:`\bar g_{y_j}` of training rows with that label) have no
+    common direction, and
 
-    .. math:: u = \frac{\sum_{j \ne k} \langle g_j, g_k \rangle}
-                       {\sqrt{2 \sum_{j \ne k} \langle g_j, g_k \rangle^2}},
+    .. math:: u = \frac{\sum_{j \ne k} p_{jk}}{\sqrt{2 \sum_{j \ne k} p_{jk}^2}}, \qquad
+              p_{jk} = \langle g_j - \bar g_{y_j}, g_k - \bar g_{y_k} \rangle
+                       - [y_j = y_k]\, v_{y_j} / N_{y_j},
 
-    a kernel two-sample statistic [1]_, has mean zero, variance one and a longer right tail than the
-    normal distribution. Losses are bounded and weighted as in the objective, in evaluation mode.
-    The evidence for wrong labels is the largest :math:`z` or :math:`u` of all epochs, as training
-    rows are soon learned by heart. Trusted rows are withheld for three of 25 epochs, and for five
-    if that is not certain, in proportion to the epochs of a fit.
+    a kernel two-sample statistic [1]_ within classes, has mean zero, a variance of about one and a
+    longer right tail than the normal distribution; :math:`v_c` is the variance of the gradients of
+    training rows, whose mean is uncertain. Within classes, so that trusted rows may be drawn from
+    each class in other proportions than those of the data. Losses are bounded and weighted as in
+    the objective, in evaluation mode. The evidence for wrong labels is the largest :math:`z` or
+    :math:`u` of all epochs, as training rows are soon learned by heart. Trusted rows are withheld
+    for three of 25 epochs, and for five if that is not certain, in proportion to the epochs of a
+    fit.
 
     Parameters
     ----------
@@ -87,9 +94,10 @@ class Confirmation:
         meta_weight = None if class_weight is None else class_weight[meta_batch.y]
         values, gradients = _judged(objective, module, batch, weight)
         meta_values, meta_gradients = _judged(objective, module, meta_batch, meta_weight)
-        found = [standardized_difference(values, meta_values)]
+        labels = batch.y, meta_batch.y
+        found = [standardized_difference(values, meta_values, *labels)]
         if gradients is not None and meta_gradients is not None:
-            found.append(common_direction(gradients, meta_gradients))
+            found.append(common_direction(gradients, meta_gradients, *labels))
         self.evidence = max(self.evidence, *found)
 
 
@@ -112,24 +120,52 @@ def _judged(
     return values.detach(), (deltas.to(values.dtype), features.to(values.dtype))
 
 
-def standardized_difference(values: Tensor, others: Tensor) -> float:
-    """Return the difference of two means in standard errors, Student's t; zero if none varies."""
-    n, m = len(values), len(others)
-    variance = ((n - 1) * values.var() + (m - 1) * others.var()) / (n + m - 2)
-    standard_error = (variance * (1 / n + 1 / m)).sqrt()
-    return ((values.mean() - others.mean()) / standard_error).nan_to_num(0.0).item()
+def standardized_difference(
+    values: Tensor, meta_values: Tensor, labels: Tensor, meta_labels: Tensor
+) -> float:
+    """Return the difference of means within classes in standard errors; zero if none varies."""
+    n_classes = int(max(labels.max(), meta_labels.max())) + 1
+    n, means, squares = _by_class(values, labels, n_classes)
+    m, meta_means, meta_squares = _by_class(meta_values, meta_labels, n_classes)
+    is_known = (n > 1) & (m > 0)
+    shares, variances = m / m[is_known].sum(), (squares + meta_squares) / (n + m - 2)
+    difference = (shares * (means - meta_means))[is_known].sum()
+    variance = (shares.square() * variances * (1 / n + 1 / m))[is_known].sum()
+    return (difference / variance.sqrt()).nan_to_num(0.0).item()
 
 
-def common_direction(gradients: Factors, meta_gradients: Factors) -> float:
-    """Return how far trusted rows' gradients agree beyond the mean one; zero if all vanish."""
+def _by_class(values: Tensor, labels: Tensor, n_classes: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return how many values each class has, their mean, and the sum of squares about it."""
+    zeros = values.new_zeros(n_classes)
+    sizes = zeros.index_add(0, labels, torch.ones_like(values))
+    means = zeros.index_add(0, labels, values) / sizes
+    return sizes, means, zeros.index_add(0, labels, (values - means[labels]).square())
+
+
+def common_direction(
+    gradients: Factors, meta_gradients: Factors, labels: Tensor, meta_labels: Tensor
+) -> float:
+    """Return how far trusted rows' gradients agree beyond their class; zero if all vanish."""
     deltas, features = gradients
-    meta_deltas, meta_features = meta_gradients
-    mean = deltas.T @ features / len(deltas)
-    along = ((meta_deltas @ mean) * meta_features).sum(dim=1)
-    products = (meta_deltas @ meta_deltas.T) * (meta_features @ meta_features.T)
-    products += mean.square().sum() - along[:, None] - along
-    products.fill_diagonal_(0.0)
-    return (products.sum() / (2 * products.square().sum()).sqrt()).nan_to_num(0.0).item()
+    is_peer = (meta_labels[:, None] == labels).to(deltas.dtype)
+    n = is_peer.sum(dim=1)
+    is_known = n > 1  # the mean of a single row has no known error
+    means_of_class, meta_labels, n = (
+        (is_peer / n[:, None])[is_known],
+        meta_labels[is_known],
+        n[is_known],
+    )
+    meta_deltas, meta_features = (factor[is_known] for factor in meta_gradients)
+    products = (deltas @ deltas.T) * (features @ features.T)
+    with_means = (meta_deltas @ deltas.T) * (meta_features @ features.T) @ means_of_class.T
+    of_means = means_of_class @ products @ means_of_class.T
+    found = (meta_deltas @ meta_deltas.T) * (meta_features @ meta_features.T)
+    found += of_means - with_means - with_means.T
+    # Two gradients of a class share the error of its mean.
+    error = (means_of_class @ products.diagonal() - of_means.diagonal()) / (n - 1)
+    found -= (meta_labels[:, None] == meta_labels) * error
+    found.fill_diagonal_(0.0)
+    return (found.sum() / (2 * found.square().sum()).sqrt()).nan_to_num(0.0).item()
 
 
 def strength_of(evidence: float) -> float:

@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import ttest_ind
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, make_classification
 from skorch.callbacks import Callback
 from torch import nn
 
 from skmetaweight import LearningToReweight, MetaWeightClassifier, MetaWeightNet
-from skmetaweight._training.confirmation import standardized_difference, strength_of
-from tests.conftest import Data, Linear, make_data, noisy_blobs, quick
+from skmetaweight._training.confirmation import (
+    common_direction,
+    standardized_difference,
+    strength_of,
+)
+from tests.conftest import Data, Linear, noisy_blobs, quick
 
 Q = 0.5 / np.log(3)
 """Bounds the losses of trusted rows of three classes."""
@@ -40,12 +44,14 @@ class Watch(Callback):
         if dataset_train.sample_weight is not None:
             weights[0] = dataset_train.sample_weight.numpy()
             weights[1] = net.objective_.meta_class_weight[net.meta_rows_.y].numpy()
-        z = ttest_ind(train * weights[0], meta * weights[1]).statistic
+        rows = dataset_train, net.meta_rows_
+        labels = [each.y.numpy() for each in rows]
+        z = slow_difference(train * weights[0], meta * weights[1], *labels)
         gradients = [
-            slow_gradients(net, rows) * weight[:, None]
-            for rows, weight in zip((dataset_train, net.meta_rows_), weights, strict=True)
+            slow_gradients(net, each) * weight[:, None]
+            for each, weight in zip(rows, weights, strict=True)
         ]
-        self.evidence.append(max(z, slow_common_direction(*gradients)))
+        self.evidence.append(max(z, slow_common_direction(*gradients, *labels)))
 
 
 def slow_gradients(net: Any, rows: Any) -> np.ndarray:
@@ -60,10 +66,31 @@ def slow_gradients(net: Any, rows: Any) -> np.ndarray:
     return np.stack(gradients)
 
 
-def slow_common_direction(gradients: np.ndarray, meta_gradients: np.ndarray) -> float:
+def slow_difference(values: Any, meta_values: Any, labels: Any, meta_labels: Any) -> float:
+    """Sum over classes, each compared as by Student."""
+    difference, variance = 0.0, 0.0
+    for c in np.unique(meta_labels):
+        own, meta_own = values[labels == c], meta_values[meta_labels == c]
+        share, apart = len(meta_own) / len(meta_labels), own.mean() - meta_own.mean()
+        difference += share * apart
+        variance += (share * apart / ttest_ind(own, meta_own).statistic) ** 2
+    return float(difference / np.sqrt(variance))
+
+
+def slow_common_direction(
+    gradients: Any, meta_gradients: Any, labels: Any, meta_labels: Any
+) -> float:
     """Sum over pairs, as in the equation."""
-    centred = meta_gradients - gradients.mean(axis=0)
-    pairs = [g @ h for j, g in enumerate(centred) for k, h in enumerate(centred) if j != k]
+    means, errors = {}, {}
+    for c in np.unique(meta_labels):
+        own = gradients[labels == c]
+        means[c] = own.mean(axis=0)
+        errors[c] = own.var(axis=0, ddof=1).sum() / len(own)
+    pairs = []
+    for j, (g, c) in enumerate(zip(meta_gradients, meta_labels, strict=True)):
+        for k, (h, d) in enumerate(zip(meta_gradients, meta_labels, strict=True)):
+            if j != k:
+                pairs.append((g - means[c]) @ (h - means[d]) - (errors[c] if c == d else 0))
     return float(np.sum(pairs) / np.sqrt(2 * np.sum(np.square(pairs))))
 
 
@@ -73,10 +100,54 @@ def slow_common_direction(gradients: np.ndarray, meta_gradients: np.ndarray) -> 
 def test_difference_is_the_statistic_of_student() -> None:
     rng = np.random.default_rng(0)
     one, other = rng.exponential(size=200), rng.exponential(scale=2.0, size=30)
+    labels = torch.zeros(200, dtype=torch.long), torch.zeros(30, dtype=torch.long)
     expected = ttest_ind(one, other).statistic
-    found = standardized_difference(torch.as_tensor(one), torch.as_tensor(other))
+    found = standardized_difference(torch.as_tensor(one), torch.as_tensor(other), *labels)
     assert found == pytest.approx(expected, rel=1e-12)
-    assert standardized_difference(torch.ones(5), torch.ones(3)) == 0
+    assert standardized_difference(torch.ones(5), torch.ones(3), labels[0][:5], labels[1][:3]) == 0
+
+
+def drawn(
+    n: list[int], rng: np.random.Generator, *, wrong: float = 0.0
+) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+    """Return labels, losses and gradients of rows of three classes, some with a wrong label."""
+    truth = np.repeat(np.arange(3), n)
+    labels = np.where(rng.random(len(truth)) < wrong, (truth + 1) % 3, truth)
+    losses = rng.exponential(size=len(truth)) * (1 + truth) + 5 * (labels != truth)
+    deltas = np.eye(3)[truth] - np.eye(3)[labels] + 0.5 * rng.normal(size=(len(truth), 3))
+    features = np.eye(4)[truth] + 0.5 * rng.normal(size=(len(truth), 4))
+    factors = torch.as_tensor(deltas), torch.as_tensor(features)
+    return torch.as_tensor(labels), torch.as_tensor(losses), factors
+
+
+@pytest.mark.parametrize("n_trusted", [[40, 12, 4], [20, 20, 20], [0, 30, 0], [0, 5, 30]])
+def test_evidence_is_of_labels_and_not_of_the_shares_of_classes(n_trusted: list[int]) -> None:
+    rng = np.random.default_rng(0)
+
+    def evidence(wrong: float) -> tuple[float, float]:
+        labels, losses, gradients = drawn([400, 120, 40], rng, wrong=wrong)
+        meta_labels, meta_losses, meta_gradients = drawn(n_trusted, rng)
+        z = standardized_difference(losses, meta_losses, labels, meta_labels)
+        return z, common_direction(gradients, meta_gradients, labels, meta_labels)
+
+    right, wrong = (np.array([evidence(rate) for _ in range(200)]) for rate in (0.0, 0.4))
+    assert np.abs(right.mean(axis=0)).max() < 0.3
+    assert right.std(axis=0) == pytest.approx([1.0, 1.2], abs=0.4)
+    assert (np.median(wrong, axis=0) > 2).all()
+
+
+def test_classes_without_training_rows_to_compare_tell_nothing() -> None:
+    rng = np.random.default_rng(0)
+    labels, losses, gradients = drawn([60, 60, 1], rng)
+    meta_labels, meta_losses, (deltas, features) = drawn([10, 10, 10], rng)
+
+    def evidence(rows: slice) -> tuple[float, float]:
+        z = standardized_difference(losses, meta_losses[rows], labels, meta_labels[rows])
+        factors = deltas[rows], features[rows]
+        return z, common_direction(gradients, factors, labels, meta_labels[rows])
+
+    assert evidence(slice(None)) == pytest.approx(evidence(slice(20)), rel=1e-12)
+    assert evidence(slice(20, None)) == (0, 0)
 
 
 def test_strength_rises_with_the_evidence() -> None:
@@ -115,7 +186,9 @@ class Doubled(Linear):
 def test_losses_alone_are_compared_without_a_last_layer(data: Data) -> None:
     class Losses(Callback):
         def on_epoch_end(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
-            z.append(ttest_ind(*bounded_losses(net, dataset_train, net.meta_rows_)).statistic)
+            rows = dataset_train, net.meta_rows_
+            labels = [each.y.numpy() for each in rows]
+            z.append(slow_difference(*bounded_losses(net, *rows), *labels))
 
     z: list[float] = []
     clf = quick(module=Doubled, method__alignment_layers="all", callbacks=[Losses()], max_epochs=10)
@@ -203,16 +276,24 @@ def test_nothing_is_withheld_where_it_is_not_due(params: dict[str, Any], data: D
     assert clf.weight_strength_ == 1
 
 
-def test_nothing_is_withheld_without_trusted_rows_or_with_rare_classes() -> None:
-    data = make_data(600)
+def test_nothing_is_withheld_without_trusted_rows(data: Data) -> None:
     with pytest.warns(UserWarning, match="No trusted rows|hardly any weight"):
         clf = quick(max_epochs=10).fit(data.X, data.y)
     assert np.isnan(clf.noise_evidence_)
-    kept = data.mask | (data.y < 2) | (np.arange(600) % 20 == 0)
-    rare = np.bincount(data.y[kept & ~data.mask])
-    assert rare.max() > 20 * rare.min()
-    clf.fit(data.X[kept], data.y[kept], meta_mask=data.mask[kept])
-    assert np.isnan(clf.noise_evidence_)
+
+
+@pytest.mark.parametrize("n_trusted", [[50, 50], [80, 20], [100, 0]])
+@pytest.mark.filterwarnings(
+    "ignore:The trusted rows do not confirm", "ignore:The meta set has no row"
+)
+def test_right_labels_of_unequal_classes_are_no_evidence(n_trusted: list[int]) -> None:
+    X, y = make_classification(
+        1500, 12, n_informative=8, weights=[0.8], class_sep=0.5, flip_y=0, random_state=0
+    )
+    trusted = [np.flatnonzero(y == c)[:n] for c, n in enumerate(n_trusted)]
+    mask = np.isin(np.arange(len(y)), np.concatenate(trusted))
+    clf = MetaWeightClassifier(random_state=0, device="cpu").fit(X, y, meta_mask=mask)
+    assert clf.noise_evidence_ < 2
 
 
 def test_a_fit_that_goes_on_withholds_nothing_more() -> None:
