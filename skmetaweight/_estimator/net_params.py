@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from functools import cache
 from typing import Any
 
 from sklearn.base import BaseEstimator
@@ -40,6 +41,11 @@ class NetParamsMixin(BaseEstimator):
     They are attributes like any other parameter: ``get_params``, ``set_params`` and ``clone`` know
     them, and grid search can vary one that was never set.
     """
+
+    @classmethod
+    @cache  # of a signature, which scikit-learn reads at every call
+    def _get_param_names(cls) -> list[str]:  # pyright: ignore
+        return super()._get_param_names()
 
     def _prefixed_params(self) -> dict[str, Any]:
         """Return the keyword arguments beyond the signature."""
