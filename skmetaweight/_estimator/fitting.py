@@ -194,4 +194,7 @@ def _keep_results(estimator: Any, net: ReweightedNet, data: FitData, rows: Rows)
     estimator.meta_indices_ = data.meta_indices
     estimator.sample_weights_ = np.ones(len(data.train_indices) + len(data.meta_indices))
     estimator.sample_weights_[data.train_indices] = weights.cpu().numpy()
+    if not data.meta_is_trusted:  # nobody checked them: they are weighed as any other row
+        unchecked = net.weights_of_new(net.meta_rows_)
+        estimator.sample_weights_[data.meta_indices] = unchecked.cpu().numpy()
     estimator._label_quality = judge(net, data, judged, estimator.sample_weights_)
