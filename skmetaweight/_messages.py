@@ -71,18 +71,32 @@ def written(given: Any) -> str:
     return getattr(given, "__name__", None) or shortened(given)
 
 
-def import_pandas(what: str) -> Any:
-    """Return pandas, which a method needs for the frame that it returns.
+def import_for(need: str, *modules: str, extra: str | None = None) -> Any:
+    """Return the last of some modules, all of which something needs.
+
+    Parameters
+    ----------
+    need : str
+        The beginning of a sentence that goes on with their names, such as "Parquet files need".
+    *modules : str
+    extra : str, optional
+        That of this package which has them; None if they have to be asked for by name.
 
     Raises
     ------
     ImportError
-        If it is not installed.
+        If one is not installed.
     """
     try:
-        return importlib.import_module("pandas")
+        return [importlib.import_module(module) for module in modules][-1]
     except ImportError as error:
+        names = [module.partition(".")[0] for module in modules]
+        wanted = f"'skmetaweight[{extra}]'" if extra else " ".join(names)  # zsh wants the quotes
         raise ImportError(
-            f"{what} returns a DataFrame, which needs pandas: install it, e.g. with "
-            "`pip install pandas`."
+            f"{need} {', '.join(names)}: install what is missing, e.g. with `pip install {wanted}`."
         ) from error
+
+
+def import_pandas(method: str) -> Any:
+    """Return pandas, which a method needs for the frame that it returns."""
+    return import_for(f"{method} returns a DataFrame, which needs", "pandas")
