@@ -106,13 +106,25 @@ def read_X(estimator: Any, X: Any, table: Table | None, *, reset: bool) -> Any:
     refuse_dates(X)
     if not reset:
         refuse_other_channels(estimator, X)
-    if is_disguised(X):
-        return read_disguised(estimator, X, reset=reset)
-    return without_duplicates(
-        validate_data(
-            estimator, X, reset=reset, accept_sparse="csr", dtype="numeric", allow_nd=True
-        )
-    )
+    return _read_numbers(estimator, X, reset=reset)
+
+
+def _read_numbers(estimator: Any, X: Any, *, reset: bool) -> Any:
+    """Validate rows for a module of the user's own, none of them missing anything."""
+    X = np.asarray(X) if isinstance(X, list | tuple) else X
+    try:
+        if is_disguised(X):
+            return read_disguised(estimator, X, reset=reset)
+        checks: Any = {"accept_sparse": "csr", "dtype": "numeric", "allow_nd": True}
+        return without_duplicates(validate_data(estimator, X, reset=reset, **checks))
+    except ValueError as error:
+        if "X contains NaN" not in str(error):
+            raise
+        raise ValueError(
+            "Input X contains NaN, and a module of your own takes no missing values: fill them, "
+            "e.g. with sklearn.impute.SimpleImputer, or pass module=None, the default network, "
+            "which takes them unless X is sparse."
+        ) from None  # scikit-learn's message recommends other classifiers
 
 
 def unfitted_table(estimator: Any, X: Any) -> Table | None:
