@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from traceback import walk_stack
 from typing import Any
 
 import torch
@@ -14,6 +17,17 @@ MOST_LISTED = 10
 
 LONGEST_VALUE = 60
 """Characters of a value in a message."""
+
+
+ON_THE_WAY = {"skmetaweight", "skorch", "sklearn", "joblib", "contextlib"}
+"""Packages between a user's line and a warning."""
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn of the line of the user's that the call came from, whatever passed it on."""
+    modules = [frame.f_globals.get("__name__", "") for frame, _ in walk_stack(sys._getframe())]
+    level = next((i for i, name in enumerate(modules) if name.split(".")[0] not in ON_THE_WAY), 1)
+    warnings.warn(message, category, stacklevel=level + 1)
 
 
 def listed(values: Iterable[Any]) -> str:

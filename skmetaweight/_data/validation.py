@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils.validation import (
     _check_sample_weight,
+    _get_feature_names,
     _num_samples,
     validate_data,
 )
@@ -31,7 +33,7 @@ from skmetaweight._data.unusual import (
     warn_of_distinct_categories,
     warn_of_unknown_categories,
 )
-from skmetaweight._messages import listed
+from skmetaweight._messages import listed, warn
 from skmetaweight._tabular.columns import categorical_columns, refuse_dates
 from skmetaweight._tabular.disguised import is_missing
 from skmetaweight._tabular.reading import is_disguised, read_disguised, read_table
@@ -152,8 +154,11 @@ def check_X_meta(estimator: Any, X_meta: Any, X: Any, table: Table | None) -> An
     ValueError
         If they are not finite, or differ from X in width, shape, column names or keys.
     """
+    names, names_meta = getattr(estimator, "feature_names_in_", None), _get_feature_names(X_meta)
+    is_alike = (names is None) == (names_meta is None)
+    reader = estimator if is_alike else _named(estimator, names_meta)
     try:
-        checked = read_X(estimator, X_meta, table, reset=False)
+        checked = read_X(reader, X_meta, table, reset=False)
     except ValueError as error:
         message = str(error).replace("Input X ", "Input X_meta ").replace("X has", "X_meta has")
         raise ValueError(
@@ -164,7 +169,21 @@ def check_X_meta(estimator: Any, X_meta: Any, X: Any, table: Table | None) -> An
             f"Each row of X_meta must have the shape of a row of X, {_row_shapes(X)}, got "
             f"{_row_shapes(checked)}: pad or cut both to one shape."
         )
+    if not is_alike:
+        named, other = ("X", "X_meta") if names_meta is None else ("X_meta", "X")
+        warn(
+            f"The columns of {named} have names and those of {other} have none: they are taken to "
+            "be in the same order. Pass both with the same names, or with none."
+        )
     return checked
+
+
+def _named(estimator: Any, names: Any) -> Any:
+    """Copy an estimator as if names were those of ``fit``: scikit-learn's warning is of X only."""
+    other = copy(estimator)
+    vars(other).pop("feature_names_in_", None)
+    vars(other).update({} if names is None else {"feature_names_in_": names})
+    return other
 
 
 def _forget_columns(estimator: Any) -> None:

@@ -174,7 +174,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         labels make them do, the largest of several comparisons: right labels exceed 2 in about one
         fit of ten. NaN if none were withheld (see ``confirm_weights``).
     weight_strength_ : float
-        How far weights depart from one, from 0 to 1: half of ``noise_evidence_``, cut at both ends.
+        How far weights depart from one, from 0 to 1: half of ``noise_evidence_``, cut at both ends;
+        1 where that is NaN, since weights that were not tested count in full.
     meta_indices_ : ndarray of int
         Places in X of the trusted rows, or of those that ``fit`` split off in their place; empty if
         they came as ``X_meta``.

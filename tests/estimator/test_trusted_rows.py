@@ -4,6 +4,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
@@ -110,6 +111,22 @@ def test_meta_loss_is_not_bounded_for_rare_classes(is_rare: bool) -> None:
     assert (counts[0] > 20 * counts[1]) == is_rare
     expected = final_meta_loss(clf, 0 if is_rare else 0.7)
     assert clf.history_[clf.best_epoch_ - 1, "meta_loss"] == expected
+
+
+def test_whichever_of_both_lacks_names_of_columns_is_named(data: Data) -> None:
+    frame, rest = pd.DataFrame(data.X, columns=list("abcd")), ~data.mask
+    expected = quick().fit(data.X[rest], data.y[rest], X_meta=data.X_meta, y_meta=data.y_meta)
+    pairs = {
+        "of X have names and those of X_meta": (frame[rest], data.X_meta),
+        "of X_meta have names and those of X": (data.X[rest], frame[data.mask]),
+    }
+    for said, (X, X_meta) in pairs.items():
+        with pytest.warns(UserWarning, match=f"^The columns {said} have none") as record:
+            clf = quick().fit(X, data.y[rest], X_meta=X_meta, y_meta=data.y_meta)
+        assert [warning.filename for warning in record] == [__file__]
+        assert hasattr(clf, "feature_names_in_") == hasattr(X, "columns")
+        predicted, same = clf.predict_proba(X), expected.predict_proba(data.X[rest])
+        np.testing.assert_array_equal(predicted, same)
 
 
 def test_fewer_trusted_rows_than_a_meta_batch(method: str, data: Data) -> None:

@@ -125,6 +125,14 @@ def test_trusted_rows_apart_and_among_the_others_are_the_same(form: str, times: 
     np.testing.assert_allclose(other.predict_proba(make(data.X)), expected, rtol=1e-6)
 
 
+def test_what_the_weigher_warns_of_is_said_of_the_line_of_the_user(data: Data) -> None:
+    search = GridSearchCV(weighted(), {"estimator__C": [1.0]}, cv=2)
+    for clf in (weighted(), make_pipeline(StandardScaler(), weighted()), search):
+        with pytest.warns(UserWarning, match="No trusted rows") as record:
+            clf.fit(data.X, data.y)
+        assert {warning.filename for warning in record} == {__file__}
+
+
 def test_trusted_rows_take_the_categories_of_the_others(data: Data) -> None:
     frame = pd.DataFrame(data.X, columns=list("abcd"))
     frame["kind"] = pd.Categorical(NAMES[data.y])
