@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from traceback import walk_stack
 from typing import Any
 
 import torch
@@ -14,6 +17,17 @@ MOST_LISTED = 10
 
 LONGEST_VALUE = 60
 """Characters of a value in a message."""
+
+
+ON_THE_WAY = {"skmetaweight", "skorch", "sklearn", "joblib", "contextlib"}
+"""Packages between a user's line and a warning."""
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn of the line of the user's that the call came from, whatever passed it on."""
+    modules = [frame.f_globals.get("__name__", "") for frame, _ in walk_stack(sys._getframe())]
+    level = next((i for i, name in enumerate(modules) if name.split(".")[0] not in ON_THE_WAY), 1)
+    warnings.warn(message, category, stacklevel=level + 1)
 
 
 def listed(values: Iterable[Any]) -> str:
@@ -71,18 +85,32 @@ def written(given: Any) -> str:
     return getattr(given, "__name__", None) or shortened(given)
 
 
-def import_pandas(what: str) -> Any:
-    """Return pandas, which a method needs for the frame that it returns.
+def import_for(need: str, *modules: str, extra: str | None = None) -> Any:
+    """Return the last of some modules, all of which something needs.
+
+    Parameters
+    ----------
+    need : str
+        The beginning of a sentence that goes on with their names, such as "Parquet files need".
+    *modules : str
+    extra : str, optional
+        That of this package which has them; None if they have to be asked for by name.
 
     Raises
     ------
     ImportError
-        If it is not installed.
+        If one is not installed.
     """
     try:
-        return importlib.import_module("pandas")
+        return [importlib.import_module(module) for module in modules][-1]
     except ImportError as error:
+        names = [module.partition(".")[0] for module in modules]
+        wanted = f"'skmetaweight[{extra}]'" if extra else " ".join(names)  # zsh wants the quotes
         raise ImportError(
-            f"{what} returns a DataFrame, which needs pandas: install it, e.g. with "
-            "`pip install pandas`."
+            f"{need} {', '.join(names)}: install what is missing, e.g. with `pip install {wanted}`."
         ) from error
+
+
+def import_pandas(method: str) -> Any:
+    """Return pandas, which a method needs for the frame that it returns."""
+    return import_for(f"{method} returns a DataFrame, which needs", "pandas")

@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skmetaweight import MetaWeightClassifier
+from skmetaweight.model_selection import TrustedKFold
+from tests.conftest import make_data, quick
 from tests.test_readme import ROOT, rst_code
 
 
@@ -38,6 +43,31 @@ def test_comparison_on_the_readers_data_runs():
     fast = code.replace("MetaWeightClassifier(", "MetaWeightClassifier(max_epochs=2, ")
     exec(compile(fast, "which_method.rst", "exec"), names)
     assert names["search"].best_score_ > 0.5
+
+
+def test_plain_probabilities_without_a_refit():
+    data = make_data()
+    clf, plain = (quick(**params) for params in ({}, {"class_smoothing": 0}))
+    for each in (clf, plain):
+        each.fit(data.X, data.y, meta_mask=data.mask)
+    (code,) = [block for block in rst_code("gotchas.rst") if "class_factors_" in block]
+    names = {"clf": clf, "X": data.X}
+    exec(compile(code, "gotchas.rst", "exec"), names)
+    np.testing.assert_allclose(names["p"], plain.predict_proba(data.X), rtol=1e-6)
+    assert np.abs(names["p"] - clf.predict_proba(data.X)).max() > 0.001
+
+
+def test_search_of_a_pipeline_without_routing_runs():
+    X, y = load_iris(return_X_y=True)
+    (code,) = [block for block in rst_code("ecosystem.rst") if "__meta_mask=meta_mask, g" in block]
+    fast = code.replace("MetaWeightClassifier(", "MetaWeightClassifier(max_epochs=2, ")
+    names = {
+        **{"X": X, "y": y, "meta_mask": np.arange(len(y)) % 5 == 0, "cv": TrustedKFold(5)},
+        **{each.__name__: each for each in (GridSearchCV, make_pipeline, StandardScaler)},
+        "MetaWeightClassifier": MetaWeightClassifier,
+    }
+    exec(compile(fast, "ecosystem.rst", "exec"), names)
+    assert names["search"].best_estimator_[-1].meta_indices_.size == 30
 
 
 def test_published_settings_are_built():

@@ -1,16 +1,18 @@
 """Messages stay short, however much they are about."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import skmetaweight
 from skmetaweight._data.class_weight import weigh_by_class
 from skmetaweight._data.meta_set import warn_of_missing_classes
 from skmetaweight._data.validation import LabelledRows, encode
 from skmetaweight._estimator.diagnosis import warn_of_suppressed_classes
-from skmetaweight._messages import listed, shortened
+from skmetaweight._messages import import_for, listed, shortened
 from tests.conftest import Data, quick
 
 CLASSES = np.arange(2000)
@@ -65,3 +67,19 @@ def test_messages_of_a_class_aware_function_and_of_a_stream(data: Data) -> None:
     stream = quick().partial_fit(data.X, data.y, meta_mask=data.mask)
     again: Any = {"X": data.X, "y": data.y, "meta_mask": data.mask}
     assert len(says(lambda: stream.partial_fit(**again, classes=CLASSES))) < 200
+
+
+# ------------------------------------------------------------------ what to install
+
+
+@pytest.mark.parametrize("extra", ["io", "onnx", "parquet", "plot", None])
+def test_hints_can_be_pasted_into_any_shell(extra: str | None) -> None:
+    wanted = f"'skmetaweight\\[{extra}\\]'" if extra else "nowhere other"
+    with pytest.raises(ImportError, match=rf"^It needs nowhere, other: .*`pip install {wanted}`"):
+        import_for("It needs", "nowhere.at_all", "other", extra=extra)
+
+
+def test_hints_are_written_in_one_place() -> None:
+    package = Path(skmetaweight.__file__).parent
+    written = [path.name for path in package.rglob("*.py") if "pip install" in path.read_text()]
+    assert written == ["_messages.py"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,7 +30,7 @@ from skmetaweight._data.validation import (
     read_X,
     unfitted_table,
 )
-from skmetaweight._messages import listed
+from skmetaweight._messages import listed, warn
 from skmetaweight._tabular.reading import Mixed
 from skmetaweight._tabular.tables import Table, fit_table
 
@@ -186,13 +185,11 @@ def _parted(
         return split_by_mask(meta_mask, len(rows.y))
     train_indices, meta_indices = split_off(rows.y, estimator.meta_size, random_state)
     if estimator.method != "uniform":
-        warnings.warn(
+        warn(
             f"No trusted rows were given: {len(meta_indices)} rows "
             f"(meta_size={estimator.meta_size}) were split off, whose labels may be as noisy as "
             "the others: reweighting gains far less by them and can cost accuracy. Pass checked "
             "rows as X_meta and y_meta, or mark them with meta_mask.",
-            UserWarning,
-            stacklevel=5,
         )
     return train_indices, meta_indices
 

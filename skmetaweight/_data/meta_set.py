@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -16,7 +15,7 @@ from skmetaweight._arrays import read_array
 from skmetaweight._bilevel.objective import Batch
 from skmetaweight._bilevel.ranks import ALONE, Ranks
 from skmetaweight._data.batches import Rows
-from skmetaweight._messages import listed
+from skmetaweight._messages import listed, warn
 
 
 def split_by_mask(meta_mask: Any, n_rows: int) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -30,7 +29,8 @@ def split_by_mask(meta_mask: Any, n_rows: int) -> tuple[NDArray[Any], NDArray[An
     mask = read_array(meta_mask, "meta_mask")
     if mask.dtype != bool:
         raise ValueError(
-            f"meta_mask must be boolean, got dtype {mask.dtype}: pass e.g. `checked == 1`."
+            f"meta_mask must be boolean, got dtype {mask.dtype}: pass e.g. `checked == 1` or, of "
+            "numbers of rows, `np.isin(np.arange(len(X)), numbers)`."
         )
     if mask.shape != (n_rows,):
         raise ValueError(
@@ -97,11 +97,10 @@ def warn_of_missing_classes(y_meta: NDArray[Any], classes: NDArray[Any]) -> None
     """Warn with the names of classes that have no trusted row."""
     missing = classes[np.setdiff1d(np.arange(len(classes)), y_meta)]
     if missing.size:
-        warnings.warn(
+        warn(
             f"The meta set has no row of the classes {listed(missing)}: nothing speaks for their "
-            "rows, and their weights may vanish. Check a few rows of each class.",
-            UserWarning,
-            stacklevel=5,
+            "rows, and their weights may vanish. Check a few of them, beside rows drawn as the "
+            "data come."
         )
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from skmetaweight._data.dataset_rows import native
-from skmetaweight._messages import first_line, listed, shortened
+from skmetaweight._messages import first_line, import_for, listed, shortened
 
 BLOCKS_AT_ONCE = 16
 """Blocks that the buffer takes, where row groups are small enough."""
@@ -188,13 +188,7 @@ class ParquetRows(Dataset[Any]):
 
 
 def _parquet() -> Any:
-    try:
-        return importlib.import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise ImportError(
-            "Parquet files need pyarrow: install it, e.g. with `pip install "
-            "'skmetaweight[parquet]'`."
-        ) from error
+    return import_for("Parquet files need", "pyarrow.parquet", extra="parquet")
 
 
 def _opened(file: str) -> Any:

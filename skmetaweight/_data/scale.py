@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 from scipy.special import gammaln
+
+from skmetaweight._messages import warn
 
 MAX_ROWS, MAX_COLUMNS = 1_000, 200
 """What is looked at of a larger table."""
@@ -31,14 +32,12 @@ def warn_of_scale(X_meta: Any, X: Any) -> bool:
     if far.sum() <= MIN_SHARE * len(far):
         return False
     looked_at = "" if len(far) == X.shape[1] else " looked at"
-    warnings.warn(
+    warn(
         f"X_meta is far from X in {far.sum()} of the {len(far)} columns{looked_at}: it seems not "
         "to be preprocessed as X. In a pipeline, build it with "
         "skmetaweight.pipeline.make_meta_pipeline, or give scikit-learn's Pipeline "
         "transform_input=['X_meta'] with metadata routing enabled, or mark trusted rows of X with "
         "meta_mask.",
-        UserWarning,
-        stacklevel=5,
     )
     return True
 

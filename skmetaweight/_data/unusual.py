@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
+from skmetaweight._messages import warn
 from skmetaweight._tabular.disguised import is_missing, kind_of_values, types_in
 from skmetaweight._tabular.ranges import ENOUGH_FAR, extremes_of
 from skmetaweight._tabular.reading import Mixed
@@ -52,7 +51,7 @@ def warn_of_absurd_numbers(estimator: Any, table: Table, *rows: Any) -> None:
         for i, value in sorted(found.items())
     ]
     quantile = "" if any(map(issparse, rows)) else " or pass numeric_scaling='quantile'"
-    _warn(
+    warn(
         f"X has numbers absurdly far from those of most training rows: {_few(each)}. The network "
         "takes them as the nearest usual number. If they stand for missing values, replace them by "
         f"NaN; if the column has a long tail, take its logarithm{quantile}."
@@ -71,7 +70,7 @@ def warn_of_changed_columns(estimator: Any, known: Table, table: Table) -> None:
         for i in np.flatnonzero(table.renewed & ~before.is_constant)
     ]
     if each:
-        _warn(
+        warn(
             f"These training rows have numbers altogether unlike those before in column "
             f"{_few(each)}. The network takes them as they are now, and has to learn the column "
             "anew. If the unit has changed, convert all rows, trusted ones too, to one unit."
@@ -94,7 +93,7 @@ def warn_of_drift(estimator: Any, table: Table, X: Any) -> None:
         if what in news
     ]
     if each:
-        _warn(
+        warn(
             f"All of these training rows are far from those of the first call in column "
             f"{_few(each)}, by which the network still scales it: what drifts on is learned less "
             "and less well. Subtract from the column what drifts, e.g. a time, or fit anew on late "
@@ -114,7 +113,7 @@ def warn_of_distinct_categories(estimator: Any, table: Table, X: Any) -> None:
             such = f", such as {odd!r}" if odd is not None else ""
             each.append(f"{names[i]!r} ({table.cardinalities[place] - 2} categories{such})")
     if each:
-        _warn(
+        warn(
             "Hardly two training rows share a category, so that nothing can be learned of them, in "
             f"column {_few(each)}. If the column holds numbers, make it one of numbers, e.g. with "
             "pandas.to_numeric(X[column], errors='coerce'); else leave it out, or encode it."
@@ -144,7 +143,7 @@ def warn_of_unknown_categories(estimator: Any, table: Table, X: Any, encoded: ND
             name = names[table.categorical[place]]
             each.append(f"{name!r} (such as {values[0]!r}; known: {_few(list(map(repr, known)))})")
     if each:
-        _warn(
+        warn(
             f"No category is known from the training rows in column {_few(each)}. All of them "
             "count as unknown. Write categories as they were in fit, with the same type."
         )
@@ -165,7 +164,7 @@ def warn_of_merged_numbers(estimator: Any, table: Table, given: Any, X: Any) -> 
     merged = [i for i in merging_columns(given) if i not in table.categorical]
     if merged:
         names = _names(estimator, X.shape[1])
-        _warn(
+        warn(
             f"Numbers beyond 2**53 that differ become equal when X is read as float64, in "
             f"column {_few([repr(names[i]) for i in merged])}. Leave ids out, or name their column "
             "in categorical_features; subtract an origin from anything else."
@@ -175,7 +174,7 @@ def warn_of_merged_numbers(estimator: Any, table: Table, given: Any, X: Any) -> 
     if len(drowned):
         names = _names_of_numbers(estimator, table)
         each = [f"{names[i]!r} (up to {np.nanmax(np.abs(numbers[:, i])):g})" for i in drowned]
-        _warn(
+        warn(
             f"Most of the numbers that differ become equal in float32, in column {_few(each)}: "
             "nothing can be learned of how they differ. If some stand for missing values, replace "
             "those by NaN; if the column has a long tail, take its logarithm; if they differ by "
@@ -202,7 +201,7 @@ def warn_of_lost_digits(estimator: Any, X: Any) -> None:
         for i in collapsing_columns(x)
     ]
     if each:
-        _warn(
+        warn(
             "Numbers that differ become equal when X is cast to the float32 of the module, in "
             f"column {_few(each)}. Subtract an origin from such a column and divide it by its "
             "spread before, e.g. with StandardScaler, or give the module parameters of float64."
@@ -226,11 +225,3 @@ def _names_of_numbers(estimator: Any, table: Table) -> list[Any]:
 def _few(each: list[str]) -> str:
     rest = len(each) - MOST_NAMED
     return ", ".join(each[:MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def _warn(message: str) -> None:
-    """Warn at the line outside this package that made the call."""
-    package, level, frame = __name__.split(".")[0], 1, sys._getframe()
-    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] == package:
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, UserWarning, stacklevel=level)

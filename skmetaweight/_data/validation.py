@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils.validation import (
     _check_sample_weight,
+    _get_feature_names,
     _num_samples,
     validate_data,
 )
@@ -31,7 +33,7 @@ from skmetaweight._data.unusual import (
     warn_of_distinct_categories,
     warn_of_unknown_categories,
 )
-from skmetaweight._messages import listed
+from skmetaweight._messages import listed, warn
 from skmetaweight._tabular.columns import categorical_columns, refuse_dates
 from skmetaweight._tabular.disguised import is_missing
 from skmetaweight._tabular.reading import is_disguised, read_disguised, read_table
@@ -106,13 +108,25 @@ def read_X(estimator: Any, X: Any, table: Table | None, *, reset: bool) -> Any:
     refuse_dates(X)
     if not reset:
         refuse_other_channels(estimator, X)
-    if is_disguised(X):
-        return read_disguised(estimator, X, reset=reset)
-    return without_duplicates(
-        validate_data(
-            estimator, X, reset=reset, accept_sparse="csr", dtype="numeric", allow_nd=True
-        )
-    )
+    return _read_numbers(estimator, X, reset=reset)
+
+
+def _read_numbers(estimator: Any, X: Any, *, reset: bool) -> Any:
+    """Validate rows for a module of the user's own, none of them missing anything."""
+    X = np.asarray(X) if isinstance(X, list | tuple) else X
+    try:
+        if is_disguised(X):
+            return read_disguised(estimator, X, reset=reset)
+        checks: Any = {"accept_sparse": "csr", "dtype": "numeric", "allow_nd": True}
+        return without_duplicates(validate_data(estimator, X, reset=reset, **checks))
+    except ValueError as error:
+        if "X contains NaN" not in str(error):
+            raise
+        raise ValueError(
+            "Input X contains NaN, and a module of your own takes no missing values: fill them, "
+            "e.g. with sklearn.impute.SimpleImputer, or pass module=None, the default network, "
+            "which takes them unless X is sparse."
+        ) from None  # scikit-learn's message recommends other classifiers
 
 
 def unfitted_table(estimator: Any, X: Any) -> Table | None:
@@ -140,8 +154,11 @@ def check_X_meta(estimator: Any, X_meta: Any, X: Any, table: Table | None) -> An
     ValueError
         If they are not finite, or differ from X in width, shape, column names or keys.
     """
+    names, names_meta = getattr(estimator, "feature_names_in_", None), _get_feature_names(X_meta)
+    is_alike = (names is None) == (names_meta is None)
+    reader = estimator if is_alike else _named(estimator, names_meta)
     try:
-        checked = read_X(estimator, X_meta, table, reset=False)
+        checked = read_X(reader, X_meta, table, reset=False)
     except ValueError as error:
         message = str(error).replace("Input X ", "Input X_meta ").replace("X has", "X_meta has")
         raise ValueError(
@@ -152,7 +169,21 @@ def check_X_meta(estimator: Any, X_meta: Any, X: Any, table: Table | None) -> An
             f"Each row of X_meta must have the shape of a row of X, {_row_shapes(X)}, got "
             f"{_row_shapes(checked)}: pad or cut both to one shape."
         )
+    if not is_alike:
+        named, other = ("X", "X_meta") if names_meta is None else ("X_meta", "X")
+        warn(
+            f"The columns of {named} have names and those of {other} have none: they are taken to "
+            "be in the same order. Pass both with the same names, or with none."
+        )
     return checked
+
+
+def _named(estimator: Any, names: Any) -> Any:
+    """Copy an estimator as if names were those of ``fit``: scikit-learn's warning is of X only."""
+    other = copy(estimator)
+    vars(other).pop("feature_names_in_", None)
+    vars(other).update({} if names is None else {"feature_names_in_": names})
+    return other
 
 
 def _forget_columns(estimator: Any) -> None:

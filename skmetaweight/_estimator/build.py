@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import inspect
 import os
-import warnings
 from numbers import Integral
 from typing import Any
 
@@ -16,7 +15,7 @@ from skmetaweight._bilevel.ranks import Ranks
 from skmetaweight._data.fit_data import FitData
 from skmetaweight._data.unusual import warn_of_lost_digits
 from skmetaweight._estimator.default_network import default_network_options, set_statistics
-from skmetaweight._messages import listed, shortened, written
+from skmetaweight._messages import listed, shortened, warn, written
 from skmetaweight._tabular.modules import TabularMLP
 from skmetaweight._training.building import as_callbacks
 from skmetaweight._training.net import ReweightedNet
@@ -133,13 +132,11 @@ def _warn_of_short_lookahead(net: ReweightedNet) -> None:
     reweighter = net.reweighter_
     follows = getattr(reweighter, "lookahead_lr", None) == "lr" and not reweighter.memory
     if follows and not isinstance(net.optimizer_, torch.optim.SGD):
-        warnings.warn(
+        warn(
             'lookahead_lr="lr" makes the virtual step, which is one of SGD, as long as the '
             f"learning rate of {type(net.optimizer_).__name__}, {net.lr:g}. Published is that of "
             "SGD, 0.1 at first; a much shorter step tells weights apart less well. Pass "
             "method__lookahead_lr=0.1, or train with SGD (**PAPER_TRAINING).",
-            UserWarning,
-            stacklevel=5,
         )
 
 

@@ -161,8 +161,9 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
     weighting_function_ : WeightingFunction
         From losses to weights. AttributeError for methods that learn none.
     sample_weights_ : ndarray of shape (n_samples,)
-        The learned weight of each row of the X of ``fit``; 1 for trusted rows. Many can be next to
-        zero, which ruins boostings: :class:`MetaWeightedEstimator` hands them on safely.
+        The learned weight of each row of the X of ``fit``; 1 for trusted rows, and what
+        :meth:`compute_sample_weight` gives for rows that ``fit`` split off itself. Many can be next
+        to zero, which ruins boostings: :class:`MetaWeightedEstimator` hands them on safely.
     label_noise_estimate_ : float
         Share of the labels, trusted ones left aside, that look wrong: those that
         :meth:`find_label_issues` names. Near the noise rate only where classes hardly overlap and
@@ -172,9 +173,11 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         labels make them do, the largest of several comparisons: right labels exceed 2 in about one
         fit of ten. NaN if none were withheld (see ``confirm_weights``).
     weight_strength_ : float
-        How far weights depart from one, from 0 to 1: half of ``noise_evidence_``, cut at both ends.
+        How far weights depart from one, from 0 to 1: half of ``noise_evidence_``, cut at both ends;
+        1 where that is NaN, since weights that were not tested count in full.
     meta_indices_ : ndarray of int
-        Places of the trusted rows in X; empty if they came as ``X_meta``.
+        Places in X of the trusted rows, or of those that ``fit`` split off in their place; empty if
+        they came as ``X_meta``.
     n_features_in_ : int
         For tables and arrays only.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -538,9 +541,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         with differentiating():
             net = twin(fitted.net_)
             rows = net.make_rows(X, labels)
-            losses = net.evaluate(rows).losses
-            evaluation = net.evaluation(rows, losses, is_training_set=False)
-            return net.reweighter_.weigh(evaluation).cpu().numpy()
+            return net.weights_of_new(rows).cpu().numpy()
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

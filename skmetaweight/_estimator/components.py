@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from skmetaweight._bilevel.forward import copy_of_buffers, outputs_of
 from skmetaweight._bilevel.objective import Batch
 from skmetaweight._data.batches import Rows
-from skmetaweight._messages import explained, first_line, listed, shortened, written
+from skmetaweight._messages import explained, first_line, listed, shortened, warn, written
 from skmetaweight._training.building import refuse_lone_row
 from skmetaweight._training.net import ReweightedNet
 from skmetaweight.reweighting._function_based import FunctionBasedReweighter
@@ -147,12 +146,10 @@ def _check_criterion(net: ReweightedNet, y_pred: Tensor, batch: Batch) -> None:
     name = written(net.criterion)
     is_distribution = _are_probabilities(y_pred)
     if isinstance(net.criterion_, nn.CrossEntropyLoss) and is_distribution:
-        warnings.warn(
+        warn(
             "The module's outputs look like probabilities, but CrossEntropyLoss takes logits "
             "and applies a softmax of its own. Remove the module's softmax, or pass "
             "criterion=torch.nn.NLLLoss, which takes probabilities as in skorch.",
-            UserWarning,
-            stacklevel=5,
         )
     if isinstance(net.criterion_, nn.NLLLoss) and not is_distribution:
         wrong = "are negative" if (y_pred < 0).any() else "do not sum to one"

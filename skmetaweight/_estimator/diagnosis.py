@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from skmetaweight._messages import listed
+from skmetaweight._messages import listed, warn
 from skmetaweight._training.confirmation import SUFFICIENT
 from skmetaweight.reweighting import Reweighter, Uniform
 
@@ -57,11 +56,10 @@ def warn_of_collapse(weights: NDArray[Any], remedies: str) -> bool:
         what = f"all equal (standard deviation {spread:.2g} around {mean:.2g})"
     else:
         return False
-    warnings.warn(
+    warn(
         f"The learned weights are {what}: nothing was learned about the rows. Check that the meta "
         f"set is preprocessed as X and large enough, or raise {remedies}.",
         ConvergenceWarning,
-        stacklevel=5,
     )
     return True
 
@@ -79,26 +77,22 @@ def warn_of_suppressed_classes(
     suppressed = [place for place in suppressed if f"suppressed class {place}" not in told]
     told.update(f"suppressed class {place}" for place in suppressed)
     if suppressed:
-        warnings.warn(
+        warn(
             f"The rows labelled {listed(classes[suppressed])} have hardly any weight: their means "
             f"are {listed(means[suppressed].round(3))}, that of all rows is {weights.mean():.3g}. "
             "If these classes are rare rather than mislabelled, check more of their rows. "
             'class_weight="balanced" serves rare classes at the expense of the others, and can '
             "cost more than it gives where many classes are unequal: compare it, and "
             'method="uniform", on checked rows kept apart.',
-            UserWarning,
-            stacklevel=5,
         )
 
 
 def warn_of_unconfirmed_weights(evidence: float, strength: float) -> None:
     """Warn that trusted rows show no clear sign of wrong labels, and what was made of it."""
-    warnings.warn(
+    warn(
         "The trusted rows do not confirm that labels are wrong: before they were trained on, they "
         f"differed from the training rows by only {evidence:.1f} standard errors "
         f"(noise_evidence_), where {SUFFICIENT:g} are asked for. The learned weights therefore "
         f"have {strength:.0%} of their effect (weight_strength_). If you know that labels are "
         "wrong, check more rows, or pass confirm_weights=False.",
-        UserWarning,
-        stacklevel=5,
     )

@@ -18,7 +18,7 @@ from skmetaweight._estimator.diagnosis import diagnose
 from skmetaweight._estimator.fingerprint import common_to_ranks, repeatable_fit
 from skmetaweight._estimator.label_quality import judge
 from skmetaweight._estimator.net_params import check_params
-from skmetaweight._estimator.resumption import continued, settings_of
+from skmetaweight._estimator.resumption import check_goes_on, continued, settings_of
 from skmetaweight._estimator.seeding import drawing, draws_alone, fresh_or_given
 from skmetaweight._training.agreement import refuse_differences
 from skmetaweight._training.calibration import PSEUDO_ROWS
@@ -66,13 +66,14 @@ def run_fit(
         # A fit that goes on draws other numbers than the fits before it.
         start = seed + (estimator.net_.n_batches_ if resume else 0)
         seeding.enter_context(drawing(estimator, reweighter, device, start))
+        changed = check_goes_on(estimator, given.X) if resume else []
         data = check_fit_data(
             estimator, given, resume=resume, classes=classes, random_state=random_state
         )
         constant_lr = epochs is not None
         if resume:
             n_train = len(data.train.y)
-            net = continued(estimator, given.X, n_train, seed, ranks, constant_lr=constant_lr)
+            net = continued(estimator, changed, n_train, seed, ranks, constant_lr=constant_lr)
         else:
             net = build_net(
                 estimator, data, reweighter, device, seed, ranks, constant_lr=constant_lr
@@ -193,4 +194,7 @@ def _keep_results(estimator: Any, net: ReweightedNet, data: FitData, rows: Rows)
     estimator.meta_indices_ = data.meta_indices
     estimator.sample_weights_ = np.ones(len(data.train_indices) + len(data.meta_indices))
     estimator.sample_weights_[data.train_indices] = weights.cpu().numpy()
+    if not data.meta_is_trusted:  # nobody checked them: they are weighed as any other row
+        unchecked = net.weights_of_new(net.meta_rows_)
+        estimator.sample_weights_[data.meta_indices] = unchecked.cpu().numpy()
     estimator._label_quality = judge(net, data, judged, estimator.sample_weights_)

@@ -155,7 +155,8 @@ class LabelQualityMixin:
         -----
         The classifier was trained on these rows: ``p_given_label`` is not out of fold, and a
         network that memorises wrong labels will find fewer of them. A trusted row is never an
-        issue, whatever is predicted for it. ``method="uniform"`` has equal weights, so that its
+        issue, whatever is predicted for it; rows that ``fit`` split off itself, which nobody has
+        checked, are judged as the others. ``method="uniform"`` has equal weights, so that its
         issues are the rows where the prediction differs.
         """
         return self._known_quality().to_frame()
@@ -190,5 +191,5 @@ def judge(
         predicted[places] = seen.predicted.cpu().numpy()
         p_given[places] = seen.p_given.cpu().numpy()
     trusted = np.zeros(n_rows, dtype=bool)
-    trusted[data.meta_indices] = True
+    trusted[data.meta_indices] = data.meta_is_trusted
     return LabelQuality(data.classes, given, predicted, p_given, weights, trusted, data.row_index)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import json
 import logging
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 from skmetaweight._bilevel.forward import outputs_of
 from skmetaweight._estimator.classifier import MetaWeightClassifier
 from skmetaweight._estimator.fitted_state import snapshot, twin
-from skmetaweight._messages import explained, shortened
+from skmetaweight._messages import explained, import_for, shortened
 from skmetaweight._tabular.description import described
 from skmetaweight._training.archive import path_to_write
 from skmetaweight._training.net import ReweightedNet
@@ -116,15 +115,7 @@ class Probabilities(nn.Module):
 
 
 def _onnxruntime() -> Any:
-    try:
-        for needed in ("onnx", "onnxscript"):
-            importlib.import_module(needed)
-        return importlib.import_module("onnxruntime")
-    except ImportError as error:
-        raise ImportError(
-            "export_onnx needs onnx, onnxscript and onnxruntime: install them, e.g. with "
-            "`pip install skmetaweight[onnx]`."
-        ) from error
+    return import_for("export_onnx needs", "onnx", "onnxscript", "onnxruntime", extra="onnx")
 
 
 def _metadata(fitted: Any) -> dict[str, str]:

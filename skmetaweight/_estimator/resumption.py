@@ -42,10 +42,8 @@ def settings_of(estimator: Any) -> dict[str, Any]:
     return {name: list(v) if isinstance(v, list) else v for name, v in params.items()}
 
 
-def continued(
-    estimator: Any, X: Any, n_train: int, seed: int, ranks: Ranks, *, constant_lr: bool
-) -> ReweightedNet:
-    """Copy the net of the last fit, with the settings that the estimator has now.
+def check_goes_on(estimator: Any, X: Any) -> list[str]:
+    """Return the names of the settings that changed since the last fit, which X goes on from.
 
     Raises
     ------
@@ -59,8 +57,7 @@ def continued(
             "state. Save it with training_state=True, pickle it with warm_start=True, or fit anew "
             "with warm_start=False."
         )
-    net = twin(estimator.net_)
-    settings = settings_of(estimator)
+    net, settings = estimator.net_, settings_of(estimator)
     changed = _changed(net.settings_, settings)
     if "categorical_features" in changed and _takes_same_categories(estimator, X):
         changed.remove("categorical_features")
@@ -71,6 +68,14 @@ def continued(
             "partial_fit): what was learned belongs to the old setting. Set it back, or fit anew "
             "with warm_start=False."
         )
+    return changed
+
+
+def continued(
+    estimator: Any, changed: list[str], n_train: int, seed: int, ranks: Ranks, *, constant_lr: bool
+) -> ReweightedNet:
+    """Copy the net of the last fit, with the settings that the estimator has now."""
+    net, settings = twin(estimator.net_), settings_of(estimator)
     for name in changed:
         if name == "lr" or name.startswith("optimizer__"):
             net.set_params(**{name: settings[name]})  # in all groups of parameters

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import warnings
 from contextlib import nullcontext
 from typing import Any, Self
 
@@ -17,7 +16,7 @@ from skmetaweight._estimator.build import is_there, resolve_device
 from skmetaweight._estimator.file_content import CLASSES, PARTS, content_of, versions
 from skmetaweight._estimator.fitted_state import snapshot
 from skmetaweight._estimator.seeding import drawing
-from skmetaweight._messages import listed, shortened, written
+from skmetaweight._messages import listed, shortened, warn, written
 from skmetaweight._training.archive import FileError, read_archive, reading, write_archive
 from skmetaweight._training.learned_state import restored_net
 from skmetaweight._training.net import ReweightedNet
@@ -98,11 +97,9 @@ class SavingMixin(BaseEstimator):
             "objects": writer.objects,
         }
         if left_out:
-            warnings.warn(
-                f"The file lacks {listed(left_out)}, which no file holds: set them again after "
-                "load.",
-                UserWarning,
-                stacklevel=2,
+            warn(
+                f"The file lacks {listed(left_out)}, which no file holds. Predictions do not need "
+                "them; to fit once more, set them again after load."
             )
         write_archive(path, document, writer.tensors)
 

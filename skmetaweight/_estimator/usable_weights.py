@@ -30,7 +30,7 @@ def check_estimator(estimator: Any, *, average: bool) -> None:
 
 
 def usable_weights(
-    learned: NDArray[np.float64], trusted: NDArray[np.intp], y: NDArray[np.generic]
+    learned: NDArray[np.float64], trusted: NDArray[np.bool_], y: NDArray[np.generic]
 ) -> NDArray[np.float64]:
     """Return what rows count in another learner, zero for those to leave out.
 
@@ -38,12 +38,12 @@ def usable_weights(
     ----------
     learned : ndarray of shape (n_samples,)
         On any scale: those of untrusted rows are divided by their mean.
-    trusted : ndarray of int
-        Places of the trusted rows, which count one.
+    trusted : ndarray of bool of shape (n_samples,)
+        True for rows that count one.
     y : ndarray of shape (n_samples,)
         Given labels. Each class keeps rows.
     """
-    others = np.delete(np.arange(len(y)), trusted)
+    others = ~trusted
     relative = learned[others] / max(learned[others].mean(), np.finfo(float).tiny)
     _, labels = np.unique(y[others], return_inverse=True)
     of_class = (np.bincount(labels, relative) / np.bincount(labels))[labels]

@@ -82,7 +82,7 @@ class MetaWeightedEstimator(  # pyright: ignore[reportIncompatibleMethodOverride
         weigher: Any = clone(self.weigher or MetaWeightClassifier())
         trusted: Any = {"X_meta": X_meta, "y_meta": y_meta, "meta_mask": meta_mask}
         weigher.fit(X, y, sample_weight=sample_weight, **trusted)
-        weights = usable_weights(weigher.sample_weights_, weigher.meta_indices_, y)
+        weights = usable_weights(weigher.sample_weights_, weigher._known_quality().trusted, y)
         counts = check_sample_weight(sample_weight, X)
         (X,) = indexable(X)
         if X_meta is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import importlib
 import io
 import json
 import os
@@ -16,7 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
-from skmetaweight._messages import first_line, listed, shortened
+from skmetaweight._messages import first_line, import_for, listed, shortened
 
 DOCUMENT = "format.json"
 
@@ -171,10 +170,5 @@ def require_safetensors() -> None:
 
 
 def _safetensors(name: str) -> Any:
-    try:
-        return getattr(importlib.import_module("safetensors.torch"), name)
-    except ImportError as error:
-        raise ImportError(
-            "save, load and checkpoints need safetensors: install it, e.g. with "
-            "`pip install skmetaweight[io]`."
-        ) from error
+    need = "save, load and checkpoints need"
+    return getattr(import_for(need, "safetensors.torch", extra="io"), name)

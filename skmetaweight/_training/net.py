@@ -216,16 +216,23 @@ class ReweightedNet(PreparedNet):
             losses, rows.y, index, lambda: self._alignments(rows), lambda: self.certainties(rows)
         )
 
+    def weights_of_new(self, rows: Rows) -> Tensor:
+        """Weigh labelled rows that have no weight of the training."""
+        evaluation = self.evaluation(rows, self.evaluate(rows).losses, is_training_set=False)
+        return self.reweighter_.weigh(evaluation)
+
     def _alignments(self, rows: Rows) -> Tensor:
-        """Alignments of rows with the whole meta set, in evaluation mode."""
+        """Alignments of rows with the meta set, in evaluation mode."""
         if self.meta_rows_ is None:
             raise ValueError(
                 "New rows are weighed by their alignments with the trusted rows, and the file that "
                 "this classifier was loaded from lacks them: save it with rows=True."
             )
         self.module_.eval()
-        everything = torch.arange(len(self.meta_rows_), device=rows.device)
-        meta_batch = self.meta_rows_.evaluation.take(everything)
+        n_trusted = len(self.meta_rows_)
+        n_taken = min(n_trusted, EVALUATION_ROWS)  # the pass keeps a graph, which must fit
+        spread = torch.arange(n_taken, device=rows.device) * n_trusted // n_taken
+        meta_batch = self.meta_rows_.evaluation.take(spread)
         objective = replace(self.objective_, meta_share=0.0)
         parts = []
         for batch in self.chunks(rows, EVALUATION_ROWS):

@@ -7,7 +7,7 @@ from typing import Any
 from sklearn.utils.validation import check_is_fitted
 
 from skmetaweight._estimator.classifier import MetaWeightClassifier
-from skmetaweight._messages import shortened
+from skmetaweight._messages import import_for, shortened
 
 # Okabe and Ito's, which colour-blind readers can tell apart
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -26,13 +26,7 @@ def classifier_of(estimator: Any) -> MetaWeightClassifier:
 
 def pyplot(display: object) -> Any:
     """Import matplotlib's pyplot, or say how to install it."""
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            f"{type(display).__name__} needs matplotlib: pip install 'skmetaweight[plot]'"
-        ) from error
-    return plt
+    return import_for(f"{type(display).__name__} needs", "matplotlib.pyplot", extra="plot")
 
 
 def literal(label: Any) -> str:

@@ -67,7 +67,7 @@ class SampleWeightDisplay:
         """
         classifier = classifier_of(estimator)
         weights, mask = _check_changed(classifier.sample_weights_, changed)
-        untrusted = np.setdiff1d(np.arange(len(weights)), classifier.meta_indices_)
+        untrusted = ~classifier._known_quality().trusted
         mask = None if mask is None else mask[untrusted]
         return cls(weights=weights[untrusted], changed=mask).plot(ax, **kwargs)
 

@@ -44,6 +44,7 @@ def test_mask_parts_the_rows(mask):
     ("mask", "message"),
     [
         ([0, 1, 1], "must be boolean, got dtype int64: pass e.g. `checked == 1`"),
+        ([1, 2], r"of numbers of rows, `np\.isin\(np\.arange\(len\(X\)\), numbers\)`"),
         ([0.0, 1.0, 1.0], "must be boolean, got dtype float64"),
         (["a", "b", "c"], "must be boolean"),
         ([True, False], r"one entry per row of X, shape \(3,\), got \(2,\)"),

@@ -290,5 +290,5 @@ def test_files_that_change_are_told(n: int, tmp_path: Path) -> None:
 
 def test_pyarrow_is_asked_for(files: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(ImportError, match=r"need pyarrow: install it, .*skmetaweight\[parquet\]"):
+    with pytest.raises(ImportError, match=r"need pyarrow: install .*'skmetaweight\[parquet\]"):
         ParquetRows(files)

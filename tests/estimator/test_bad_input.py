@@ -310,11 +310,15 @@ def test_bad_rows_after_fit() -> None:
 
 
 def test_missing_values_for_an_own_module() -> None:
-    clf = quick(module=Linear)
-    arguments = {**fit_arguments(), "X": with_value(X, np.nan)}
-    assert_fails_before_training(clf, arguments, ValueError, "Input X contains NaN")
+    clf, gap = quick(module=Linear), with_value(X, np.nan)
+    message = "Input X contains NaN, and a module of your own takes no missing values: fill them"
+    with_none = np.where(np.isnan(gap), None, gap.astype(object))
+    for given in (gap, gap.tolist(), with_none, with_none.tolist(), sp.csr_array(gap)):
+        arguments = {**fit_arguments(), "X": given}
+        assert_fails_before_training(clf, arguments, ValueError, f"^{message}")
     arguments = {**META, "X": X, "y": Y, "X_meta": with_value(X_META, np.nan)}
-    assert_fails_before_training(clf, arguments, ValueError, "Input X_meta contains NaN")
+    message = message.replace("X", "X_meta")
+    assert_fails_before_training(clf, arguments, ValueError, message)
     clf.fit(**fit_arguments())
     for function in (clf.predict, clf.predict_proba, lambda X: clf.compute_sample_weight(X, Y)):
         with pytest.raises(ValueError, match="Input X contains NaN"):

@@ -266,7 +266,7 @@ def test_a_missing_package_is_named(
     clf = quick(max_epochs=1).fit(data.X, data.y, meta_mask=data.mask)
     importlib.import_module("onnxruntime")
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(ImportError, match=r"pip install skmetaweight\[onnx\]") as error:
+    with pytest.raises(ImportError, match=r"`pip install 'skmetaweight\[onnx\]'`") as error:
         export_onnx(clf, tmp_path / "clf.onnx")
     assert missing in str(error.value.__cause__)
 

@@ -4,10 +4,14 @@ import warnings
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
-from skmetaweight import MetaWeightClassifier
+from skmetaweight import MetaWeightClassifier, MetaWeightedEstimator
+from skmetaweight._estimator.usable_weights import usable_weights
+from skmetaweight.inspection import SampleWeightDisplay, audit_report
 from tests.conftest import Data, quick
 from tests.estimator._asserts import assert_same_predictions
 
@@ -33,8 +37,30 @@ def test_split_is_stratified_and_warned_of(meta_size: Any, n_meta: int, data: Da
     assert len(clf.meta_indices_) == n_meta
     shares = np.bincount(data.y[clf.meta_indices_]) / np.bincount(data.y)
     np.testing.assert_allclose(shares, 0.25, atol=0.03)
-    np.testing.assert_array_equal(clf.sample_weights_[clf.meta_indices_], 1)
     quick(method="uniform").fit(data.X, data.y)  # no weights are learned, nothing to warn of
+
+
+@pytest.mark.filterwarnings("ignore:No trusted rows")
+def test_rows_that_fit_splits_off_are_judged_as_the_others(method: str, data: Data) -> None:
+    clf = quick(method=method, meta_size=0.25).fit(data.X, data.y)
+    apart, weights = clf.meta_indices_, clf.sample_weights_
+    as_new = clf.compute_sample_weight(data.X[apart], data.y[apart])
+    np.testing.assert_allclose(weights[apart], as_new, rtol=1e-5)
+    frame, issues = clf.label_quality(), clf.find_label_issues()
+    relative = weights / weights.mean()
+    quality = frame["p_given_label"] * np.minimum(relative, 1)
+    np.testing.assert_allclose(frame["label_quality"], quality)
+    suspected = (frame["predicted_label"] != data.y) & (relative <= 1)
+    np.testing.assert_array_equal(frame["is_label_issue"], suspected)
+    assert suspected[apart].any()
+    assert clf.label_noise_estimate_ == len(issues) / 96
+    page = audit_report(clf)
+    assert "<dt>rows judged</dt><dd>96</dd>" in page
+    assert "<dt>trusted rows of X, not judged</dt><dd>0</dd>" in page
+    assert SampleWeightDisplay.from_estimator(clf).weights.tolist() == weights.tolist()
+    handed_on = MetaWeightedEstimator(LogisticRegression(), clf).fit(data.X, data.y)
+    expected = usable_weights(weights, np.zeros(96, dtype=bool), data.y)
+    np.testing.assert_array_equal(handed_on.sample_weights_, expected)
 
 
 def final_meta_loss(clf: MetaWeightClassifier, q: float) -> Any:
@@ -85,6 +111,22 @@ def test_meta_loss_is_not_bounded_for_rare_classes(is_rare: bool) -> None:
     assert (counts[0] > 20 * counts[1]) == is_rare
     expected = final_meta_loss(clf, 0 if is_rare else 0.7)
     assert clf.history_[clf.best_epoch_ - 1, "meta_loss"] == expected
+
+
+def test_whichever_of_both_lacks_names_of_columns_is_named(data: Data) -> None:
+    frame, rest = pd.DataFrame(data.X, columns=list("abcd")), ~data.mask
+    expected = quick().fit(data.X[rest], data.y[rest], X_meta=data.X_meta, y_meta=data.y_meta)
+    pairs = {
+        "of X have names and those of X_meta": (frame[rest], data.X_meta),
+        "of X_meta have names and those of X": (data.X[rest], frame[data.mask]),
+    }
+    for said, (X, X_meta) in pairs.items():
+        with pytest.warns(UserWarning, match=f"^The columns {said} have none") as record:
+            clf = quick().fit(X, data.y[rest], X_meta=X_meta, y_meta=data.y_meta)
+        assert [warning.filename for warning in record] == [__file__]
+        assert hasattr(clf, "feature_names_in_") == hasattr(X, "columns")
+        predicted, same = clf.predict_proba(X), expected.predict_proba(data.X[rest])
+        np.testing.assert_array_equal(predicted, same)
 
 
 def test_fewer_trusted_rows_than_a_meta_batch(method: str, data: Data) -> None:

@@ -39,12 +39,11 @@ NAMES = np.array(["ant", "bee", "cow"])
 def test_usable_weights(seed: int, scale: float) -> None:
     rng = np.random.default_rng(seed)
     y = rng.integers(0, 6, 300)
-    trusted = rng.choice(300, 20, replace=False)
+    trusted = np.isin(np.arange(300), rng.choice(300, 20, replace=False))
     learned = rng.random(300) ** rng.integers(1, 9)
     learned[y < rng.integers(0, 4)] *= rng.choice([0, 1e-9, 0.005, 0.05])
-    untrusted = ~np.isin(np.arange(300), trusted)
-    relative = learned / learned[untrusted].mean()
-    means = np.array([relative[untrusted & (y == label)].mean() for label in range(6)])
+    relative = learned / learned[~trusted].mean()
+    means = np.array([relative[~trusted & (y == label)].mean() for label in range(6)])
     expected = np.where(relative < 0.01, 0, relative)
     expected[means[y] < 0.01] = 1
     expected[trusted] = 1
@@ -54,7 +53,7 @@ def test_usable_weights(seed: int, scale: float) -> None:
 
 @pytest.mark.parametrize("value", [0.0, 1e-300])
 def test_weights_that_say_nothing(value: float) -> None:
-    weights = usable_weights(np.full(9, value), np.array([4]), np.arange(9) % 3)
+    weights = usable_weights(np.full(9, value), np.arange(9) == 4, np.arange(9) % 3)
     np.testing.assert_array_equal(weights, np.ones(9))
 
 
@@ -62,8 +61,8 @@ def test_weights_that_say_nothing(value: float) -> None:
 def test_classes_without_weight_are_not_given_up(estimator: str) -> None:
     X, y = load_digits(return_X_y=True)
     X, X_test, y, y_test = train_test_split(X / 16, y, random_state=0)
-    trusted = np.unique(y, return_index=True)[1]
-    learned = np.where((y >= 8) & ~np.isin(np.arange(len(y)), trusted), 0.0, 1.0)
+    trusted = np.isin(np.arange(len(y)), np.unique(y, return_index=True)[1])
+    learned = np.where((y >= 8) & ~trusted, 0.0, 1.0)
     learner: Any = {
         "boosting": HistGradientBoostingClassifier(max_iter=10, random_state=0),
         "forest": RandomForestClassifier(20, min_samples_leaf=3, random_state=0),
@@ -88,7 +87,7 @@ def weighted(estimator: Any = None, **params: Any) -> MetaWeightedEstimator:
 def test_estimator_is_fit_with_usable_weights(data: Data) -> None:
     clf = weighted().fit(data.X, NAMES[data.y], meta_mask=data.mask)
     weigher = quick().fit(data.X, NAMES[data.y], meta_mask=data.mask)
-    weights = usable_weights(weigher.sample_weights_, weigher.meta_indices_, data.y)
+    weights = usable_weights(weigher.sample_weights_, data.mask, data.y)
     np.testing.assert_array_equal(clf.sample_weights_, weights)
     kept = weights > 0
     plain = LogisticRegression().fit(data.X[kept], NAMES[data.y][kept], weights[kept])
@@ -124,6 +123,14 @@ def test_trusted_rows_apart_and_among_the_others_are_the_same(form: str, times: 
     np.testing.assert_allclose(one.sample_weights_, other.sample_weights_)
     expected = one.predict_proba(make(data.X))
     np.testing.assert_allclose(other.predict_proba(make(data.X)), expected, rtol=1e-6)
+
+
+def test_what_the_weigher_warns_of_is_said_of_the_line_of_the_user(data: Data) -> None:
+    search = GridSearchCV(weighted(), {"estimator__C": [1.0]}, cv=2)
+    for clf in (weighted(), make_pipeline(StandardScaler(), weighted()), search):
+        with pytest.warns(UserWarning, match="No trusted rows") as record:
+            clf.fit(data.X, data.y)
+        assert {warning.filename for warning in record} == {__file__}
 
 
 def test_trusted_rows_take_the_categories_of_the_others(data: Data) -> None:

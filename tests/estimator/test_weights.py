@@ -1,13 +1,13 @@
 """What rows count: as given, by class, and as learned."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from torch import nn
+from torch import Tensor, nn
 
 from skmetaweight import MetaWeightClassifier, MetaWeightNet, WeightingFunction
 from tests.conftest import UNCALIBRATED, Data, Fitted, make_data, noisy_blobs, quick
@@ -166,3 +166,24 @@ def test_noise_estimate_is_near_the_noise_rate_where_classes_hardly_overlap() ->
     X, y, checked = noisy_blobs(0.3)
     clf = MetaWeightClassifier(random_state=0, device="cpu").fit(X, y, meta_mask=checked)
     assert clf.label_noise_estimate_ == pytest.approx(0.3, abs=0.06)
+
+
+class Recording(nn.Linear):
+    """A module that remembers how many rows it was given at a time."""
+
+    n_rows: ClassVar[list[int]] = []
+
+    def forward(self, input: Tensor) -> Tensor:
+        Recording.n_rows.append(len(input))
+        return super().forward(input)
+
+
+def test_alignments_of_new_rows_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = make_data(96, 60)
+    few = quick(method="l2rw", module=Recording(4, 3)).fit(data.X, data.y, meta_mask=data.mask)
+    expected = few.compute_sample_weight(data.X, data.y)
+    monkeypatch.setattr("skmetaweight._training.net.EVALUATION_ROWS", 20)
+    Recording.n_rows.clear()
+    weights = few.compute_sample_weight(data.X, data.y)
+    assert max(Recording.n_rows[1:]) <= 40  # after the losses
+    assert np.corrcoef(weights, expected)[0, 1] > 0.8

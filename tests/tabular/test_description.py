@@ -104,6 +104,20 @@ def test_the_documented_encoder_does_what_the_classifier_does(seed: int, scaling
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["Int64", "Float64", "boolean", "string", "category", "object"])
+def test_the_documented_line_takes_frames_of_any_dtype(dtype: str) -> None:
+    values = [1, 0, None] if dtype in ("Int64", "Float64", "boolean") else ["a", "b", None]
+    columns = {"number": np.arange(90.0), "given": pd.array(values * 30, dtype=dtype)}
+    frame = pd.DataFrame(columns)
+    clf = quick(max_epochs=1).fit(frame, np.arange(90) % 2, meta_mask=np.arange(90) % 9 < 3)
+    description = described(clf._table, clf.net_.module_.standardize.mean.numpy())
+    (code,) = [block for block in rst_code("saving.rst") if "rows = encode(" in block]
+    names = {"frame": frame, "encode": encode, "about": {"encoding": description}}
+    exec(compile(code, "saving.rst", "exec"), names)
+    _, inside = clf._net_and_rows(frame)
+    np.testing.assert_allclose(names["rows"], inside.X.numpy(), rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["gaps", "text", "numbers"])
 def test_a_file_gives_what_predict_proba_gives(kind: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
