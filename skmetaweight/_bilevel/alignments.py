@@ -80,8 +80,8 @@ class Alignments:
     :math:`a = \nabla_v \langle g(v), d \rangle`: two backward passes through the graph of the
     training pass. They respect what forward mode and differences of losses do not: a
     ``torch.no_grad`` block in the module, or a custom backward that is no derivative. So do
-    gradients of rows; whether rows mix is found out once, by :math:`g(v)` at weights that differ.
-    Whether forward mode and the way by layers agree is checked once, by
+    gradients of rows; whether rows mix is found out at first, by :math:`g(v)` at weights that
+    differ. Whether forward mode and the way by layers agree is checked once, by
     :math:`\sum_i a_i = \langle d, \nabla \sum_i \ell_i \rangle`.
     """
 
@@ -170,12 +170,15 @@ class Alignments:
         *,
         retain_graph: bool = False,
     ) -> RowGradients:
-        if objective.autocast_dtype is not None or objective.ranks.size > 1:
-            raise InapplicableModeError("it runs in mixed precision, or on several processes")
+        if objective.ranks.size > 1:
+            raise InapplicableModeError("it runs on several processes")
         losses, params = _with_graph(objective, module, forward), trainable(module)
-        if self._second is None:
-            self._second = find_second(losses, params)
-        return RowGradients(losses, params, self._second, retain_graph)
+        second, is_sure = self._second, False
+        if second is None:
+            second, is_sure = find_second(losses, params, _tolerance(objective, losses))
+        if is_sure:
+            self._second = second
+        return RowGradients(losses, params, second, retain_graph)
 
     def _check(
         self,
@@ -191,13 +194,18 @@ class Alignments:
         grads = gradient(forward.losses.sum(), params, retain_graph=True)
         expected = torch.stack([(grads[name] * direction[name]).sum() for name in params]).sum()
         product = product[: len(forward.losses)]
-        is_coarse = product.element_size() < 4 or objective.autocast_dtype is not None
-        tolerance = 5e-2 if is_coarse else 1e-3
+        tolerance = _tolerance(objective, product)
         if (product.sum() - expected).abs() > tolerance * product.abs().sum():
             raise InapplicableModeError(
                 "forward-mode and backward derivatives differ, e.g. by a torch.no_grad block"
             )
         self._checked = True
+
+
+def _tolerance(objective: Objective, values: Tensor) -> float:
+    """Return how far two ways of computing the same may be apart."""
+    is_coarse = values.element_size() < 4 or objective.autocast_dtype is not None
+    return 5e-2 if is_coarse else 1e-3
 
 
 def _forward_mode(

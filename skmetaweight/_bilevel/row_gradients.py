@@ -46,6 +46,7 @@ OPERATIONS: dict[tuple[str, int], tuple[str, ...]] = {
 """What a parameter is as an argument of an operation, and what is saved of the others."""
 
 VIEWS = {
+    "ToCopyBackward0",
     *("TBackward0", "ViewBackward0", "UnsqueezeBackward0", "SplitWithSizesBackward0"),
     *("SplitBackward0", "WeightNormInterfaceBackward0"),
 }
@@ -57,7 +58,7 @@ class Use(NamedTuple):
 
     node: Any
     value: GradientEdge
-    shape: torch.Size
+    like: Tensor
     name: str
     kind: str
     x: Tensor | None
@@ -69,7 +70,7 @@ class Rows(NamedTuple):
     gradients: Tensor
 
     def along(self, tangent: Tensor) -> Tensor:
-        return self.gradients @ tangent.flatten()
+        return self.gradients @ tangent.flatten().to(self.gradients.dtype)
 
     def weighted(self, weights: Tensor, shape: torch.Size) -> Tensor:
         return (weights @ self.gradients).view(shape)
@@ -84,10 +85,11 @@ class Factors(NamedTuple):
 
     def along(self, tangent: Tensor) -> Tensor:
         outputs = self.x @ tangent if self.x.is_floating_point() else tangent[self.x]
-        return (outputs * self.deltas).sum((1 - self.axis, 2))
+        return _wide(outputs * self.deltas).sum((1 - self.axis, 2))
 
     def weighted(self, weights: Tensor, shape: torch.Size) -> Tensor:
-        deltas = (self.deltas * weights.view(-1, *[1] * (2 - self.axis))).flatten(0, 1)
+        weights = weights.to(self.deltas.dtype).view(-1, *[1] * (2 - self.axis))
+        deltas = (self.deltas * weights).flatten(0, 1)
         if self.x.is_floating_point():
             return self.x.flatten(0, 1).T @ deltas
         return deltas.new_zeros(shape).index_add_(0, self.x.flatten(), deltas)
@@ -113,7 +115,7 @@ class RowGradients:
         deltas = dict(zip(nodes, grads, strict=True))
         self._params, self._zeros = params, torch.zeros_like(losses)
         self._values = [use.value for use in uses]
-        self._shapes = [use.shape for use in uses]
+        self._likes = [use.like for use in uses]
         self._kept = [
             _kept(use, deltas[use.node], len(losses), int(use.name in second)) for use in uses
         ]
@@ -125,13 +127,14 @@ class RowGradients:
 
     def weighted(self, weights: Tensor) -> tuple[Tensor | None, ...]:
         r"""Return :math:`\sum_i v_i \nabla \ell_i`, None for what is not used."""
-        pairs = zip(self._kept, self._shapes, strict=True)
-        grads = [kept.weighted(weights, shape) for kept, shape in pairs]
+        pairs = zip(self._kept, self._likes, strict=True)
+        grads = [kept.weighted(weights, like.shape) for kept, like in pairs]
         return self._of_params(grads, retain_graph=True)
 
     def _tangents(self, direction: Params) -> tuple[Tensor, ...]:
         """Differentiate the values along a direction: by the transpose of their gradient."""
-        zeros = [self._zeros.new_zeros(shape).requires_grad_() for shape in self._shapes]
+        device = self._zeros.device
+        zeros = [torch.zeros_like(like, device=device).requires_grad_() for like in self._likes]
         with torch.enable_grad():
             grads = self._of_params(zeros, create_graph=True)
         pairs = zip(self._params, grads, strict=True)
@@ -155,9 +158,10 @@ def _uses(losses: Tensor, params: Params) -> Iterator[Use]:
         for place, (after, number) in enumerate(node.next_functions):
             name = names.get(_param_of(after, n))
             if name is not None:
-                shape = torch.Size(after._input_metadata[number].shape)
-                kind, x = _operation(node, place, shape, n)
-                yield Use(node, GradientEdge(after, number), shape, name, kind, x)
+                about = after._input_metadata[number]
+                like = torch.empty(about.shape, dtype=about.dtype, device="meta")
+                kind, x = _operation(node, place, like.shape, n)
+                yield Use(node, GradientEdge(after, number), like, name, kind, x)
             elif after not in seen:
                 seen.add(after)
                 waiting.append(after)
@@ -191,21 +195,28 @@ def _kept(use: Use, deltas: Tensor, n: int, axis: int) -> Rows | Factors:
     lead = (-1, n) if axis else (n, -1)
     if use.x is None or use.kind == "each":
         deltas = deltas if use.x is None else deltas * use.x
-        return Rows(deltas.reshape(*lead, use.shape.numel()).sum(1 - axis))
-    deltas = deltas.reshape(*lead, use.shape[-1])
+        return Rows(_wide(deltas.reshape(*lead, use.like.shape.numel())).sum(1 - axis))
+    deltas = deltas.reshape(*lead, use.like.shape[-1])
     if use.kind == "table":
         places, padding = use.x.reshape(lead), use.node._saved_padding_idx
-        if padding < use.shape[0]:
+        if padding < use.like.shape[0]:
             deltas = deltas * (places != padding)[..., None]
         return Factors(places, deltas, axis)
-    x = use.x.reshape(*lead, use.shape[0])
-    if use.shape.numel() > x.shape[1 - axis] * sum(use.shape):
+    x = use.x.reshape(*lead, use.like.shape[0])
+    if use.like.shape.numel() > x.shape[1 - axis] * sum(use.like.shape):
         return Factors(x, deltas, axis)
-    return Rows(torch.einsum("tni,tno->nio" if axis else "nti,nto->nio", x, deltas).flatten(1))
+    order = "tni,tno->nio" if axis else "nti,nto->nio"
+    return Rows(_wide(torch.einsum(order, x, deltas).flatten(1)))
 
 
-def find_second(losses: Tensor, params: Params) -> list[str]:
-    """Return the parameters that meet rows at the second axis.
+def _wide(values: Tensor) -> Tensor:
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def find_second(losses: Tensor, params: Params, tolerance: float) -> tuple[list[str], bool]:
+    """Return the parameters that meet rows at the second axis, and whether that is sure.
+
+    A gradient of zeros tells nothing: of what lies behind an adapter or a gate that begins at zero.
 
     Raises
     ------
@@ -217,16 +228,19 @@ def find_second(losses: Tensor, params: Params) -> list[str]:
     expected = torch.autograd.grad(
         losses, given, weights, retain_graph=True, materialize_grads=True
     )
-    errors = []
+    errors: list[Tensor] = []
+    grads: tuple[Tensor | None, ...] = ()
     for second in ((), params):
         grads = RowGradients(losses, params, second, retain_graph=True).weighted(weights)
         pairs = zip(expected, grads, strict=True)
         errors.append(torch.stack([(e if g is None else e - g).norm() for e, g in pairs]))
     first, other = errors
-    size = torch.stack([grad.norm() for grad in expected]).norm()
-    if not torch.minimum(first, other).norm() <= torch.finfo(size.dtype).eps ** 0.5 * size:
+    sizes = torch.stack([grad.norm() for grad in expected])
+    if not torch.minimum(first, other).norm() <= tolerance * sizes.norm():
         raise InapplicableModeError("it mixes rows")
-    return [name for name, is_less in zip(params, other < first, strict=True) if is_less]
+    is_unused = sizes.new_tensor([grad is None for grad in grads], dtype=torch.bool)
+    is_sure = len(losses) > 1 and bool((is_unused | (sizes > 0)).all())
+    return [name for name, is_less in zip(params, other < first, strict=True) if is_less], is_sure
 
 
 def with_row_gradients(losses: Tensor, rows: RowGradients, params: Params) -> Tensor:

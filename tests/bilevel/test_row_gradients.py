@@ -152,7 +152,9 @@ def test_products_are_exact(case):
     weights = torch.rand(N_ROWS, dtype=torch.float64)
     along = per_sample_alignments(losses, params, direction)
     expected = gradient(weights @ losses, params, retain_graph=True)
-    rows = RowGradients(losses, params, find_second(losses, params))
+    second, is_sure = find_second(losses, params, 1e-3)
+    assert is_sure
+    rows = RowGradients(losses, params, second)
     assert relative_error(rows.along(direction), along) < 1e-12
     for _ in range(2):
         grads = dict(zip(params, rows.weighted(weights), strict=True))
@@ -167,7 +169,7 @@ def test_products_are_exact(case):
 def test_others_are_told_apart(case):
     module, forward = pass_of(case)
     with pytest.raises(InapplicableModeError):
-        find_second(forward.losses, trainable(module))
+        find_second(forward.losses, trainable(module), 1e-3)
     forward.losses.sum().backward()  # the graph of the training pass is still there
 
 
@@ -197,6 +199,28 @@ def test_a_prepared_pass_has_the_same_gradients(name, meta_share):
         assert (param.grad is None) == (expected[n] is None) == (n == "unused")
         if param.grad is not None:
             torch.testing.assert_close(param.grad, expected[n], rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("mixes", [False, True])
+def test_what_lies_behind_zeros_is_looked_at_later(mixes):
+    def gated(self, X):
+        hidden = self.layer(X.transpose(0, 1)).transpose(0, 1)
+        return X + self.gate * (hidden - mixes * hidden.mean(dim=0))
+
+    gate = nn.Parameter(torch.zeros(6))
+    case = ModuleCase(lambda: Calls(gated, layer=nn.Linear(6, 6), gate=gate), SEQUENCES)
+    module, _ = pass_of(case)
+    goal, alignments, params = objective(), Alignments(), trainable(module)
+    direction = {name: torch.randn_like(param) for name, param in params.items()}
+    for size in (0.0, 0.5, 0.7):
+        nn.init.constant_(module.gate, size)
+        forward = goal.training_pass(module, make_batch(case), make_meta_batch(case))
+        expected = per_sample_alignments(forward.losses, params, direction)
+        forward = alignments.prepared(goal, module, forward)
+        got = alignments(goal, module, forward, direction)
+        assert relative_error(got, expected) < 1e-12
+        assert alignments.may_repeat == (mixes or not size)
+    assert alignments.mode == ("forward-mode" if mixes else "row-by-row")
 
 
 def test_a_later_batch_that_has_no_rule_is_not_prepared():

@@ -319,13 +319,9 @@ FALLBACK_WARNINGS = {
 
 
 def expected_warning(case):
-    return warning_of(case.mode)
-
-
-def warning_of(mode):
-    if mode not in FALLBACK_WARNINGS:
+    if case.mode not in FALLBACK_WARNINGS:
         return contextlib.nullcontext()
-    return pytest.warns(UserWarning, match=FALLBACK_WARNINGS[mode])
+    return pytest.warns(UserWarning, match=FALLBACK_WARNINGS[case.mode])
 
 
 # ------------------------------------------------------------------ batches

@@ -25,13 +25,13 @@ from tests.conftest import Data, Linear, of_method, quick
 from tests.reweighting._cases import (
     MODULE_CASES,
     ONE_DERIVATIVE_CASES,
+    expected_warning,
     grads_of,
     make_batch,
     make_meta_batch,
     make_module,
     ready,
     relative_error,
-    warning_of,
 )
 
 BFLOAT16 = torch.bfloat16
@@ -45,11 +45,18 @@ METHODS = {
     "mw-net lilaw": partial(MetaWeightNet, memory=0, weighting="lilaw", normalize=False),
     "mw-net cmw": partial(MetaWeightNet, memory=0, weighting="cmw"),
 }
-FORWARD_MODE = ["plain", "batch norm", "dropout", "both", "layer norm", "cnn", "gru", "dict input"]
-FALLBACKS = {
-    **dict.fromkeys(["weight norm", "custom function", "straight-through"], "double-backward"),
-    "embedding bag": "central-differences",
-}
+EXACT = [
+    "plain",
+    "batch norm",
+    "dropout",
+    "both",
+    "layer norm",
+    "cnn",
+    "gru",
+    "dict input",
+    "attention",
+]
+FALLBACKS = ["norm, custom function", "norm, straight-through", "spectral norm", "embedding bag"]
 CASES = {**MODULE_CASES, **ONE_DERIVATIVE_CASES}
 
 
@@ -73,7 +80,7 @@ def objective(dtype: torch.dtype | None = BFLOAT16, **kwargs: Any) -> Objective:
 
 @pytest.mark.parametrize("knows_head", [False, True])
 @pytest.mark.parametrize("meta_share", [0.0, 0.3])
-@pytest.mark.parametrize("name", FORWARD_MODE)
+@pytest.mark.parametrize("name", EXACT)
 def test_alignments_are_exact_to_rounding(name: str, meta_share: float, knows_head: bool) -> None:
     case = CASES[name]
     module = make_module(case, dtype=torch.float32)
@@ -84,7 +91,7 @@ def test_alignments_are_exact_to_rounding(name: str, meta_share: float, knows_he
     forward = goal.training_pass(module, batch, meta_batch, keep_calls=True)
     alignments = Alignments()
     got = alignments(goal, module, forward, direction)
-    assert alignments.mode == "forward-mode"
+    assert alignments.mode == case.mode
     assert forward.outputs.dtype == forward.losses.dtype == got.dtype == torch.float32
     expected = per_sample_alignments(forward.losses, trainable(module), direction)
     assert relative_error(got, expected) < 2e-2
@@ -98,12 +105,12 @@ def test_fallbacks_warn_once_and_are_close(name: str) -> None:
     direction = {k: torch.randn_like(v) for k, v in trainable(module).items()}
     forward = objective().training_pass(module, batch, meta_batch)
     alignments = Alignments()
-    with warning_of(FALLBACKS[name]):
+    with expected_warning(case):
         got = alignments(objective(), module, forward, direction)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         alignments(objective(), module, forward, direction)
-    assert alignments.mode == FALLBACKS[name]
+    assert alignments.mode == case.mode
     expected = per_sample_alignments(forward.losses, trainable(module), direction)
     assert relative_error(got, expected) < 2e-2
 
@@ -126,7 +133,7 @@ def test_last_layer_is_compared_in_float32(meta_share: float) -> None:
     assert relative_error(found[1], found[0]) < 3e-2
 
 
-@pytest.mark.parametrize("name", FORWARD_MODE)
+@pytest.mark.parametrize("name", EXACT)
 @pytest.mark.parametrize("make", METHODS.values(), ids=METHODS)
 def test_steps_are_those_of_float32_to_rounding(make: Any, name: str) -> None:
     case = CASES[name]
