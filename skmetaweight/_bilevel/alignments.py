@@ -34,10 +34,11 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
-from skmetaweight._bilevel.chain import InapplicableModeError, chain_product
-from skmetaweight._bilevel.forward import Params
+from skmetaweight._bilevel.chain import chain_product, is_chain
+from skmetaweight._bilevel.forward import InapplicableModeError, Params
 from skmetaweight._bilevel.gradients import gradient, trainable
 from skmetaweight._bilevel.objective import Objective, TrainingPass
+from skmetaweight._bilevel.row_gradients import RowGradients, find_second, with_row_gradients
 
 _FORWARD_MODE = threading.Lock()
 """torch has one level of forward-mode differentiation, which all threads share."""
@@ -61,28 +62,33 @@ _load_forward_mode()
 class Alignments:
     r"""Computes :math:`a_i = \langle d, \nabla \ell_i(\theta) \rangle` for a direction :math:`d`.
 
-    One forward-mode product gives all of them, exactly; for a chain of common layers it goes layer
-    by layer and repeats nothing of the training pass. Where a mode cannot, the first call finds
-    out, and from then on the next is used: with a warning, if it costs more than forward mode.
+    One forward-mode product gives all of them, exactly. Two modes repeat nothing of the training
+    pass: for a chain of common layers it goes layer by layer, and where rows do not mix, as in
+    Transformers, the gradient of each row is known from one backward pass. Where a mode cannot, the
+    first call finds out, and from then on the next is used: with a warning, if it costs more than
+    forward mode.
 
     Attributes
     ----------
-    mode : {"layer-by-layer", "forward-mode", "double-backward", "central-differences"}
-        How the products are computed.
+    mode : str
+        How the products are computed: "layer-by-layer", "row-by-row", "forward-mode",
+        "double-backward" or "central-differences".
 
     Notes
     -----
     With a dummy cotangent :math:`v`, :math:`g(v) = \sum_i v_i \nabla \ell_i` is linear, and
     :math:`a = \nabla_v \langle g(v), d \rangle`: two backward passes through the graph of the
     training pass. They respect what forward mode and differences of losses do not: a
-    ``torch.no_grad`` block in the module, or a custom backward that is no derivative. Whether
-    the first two modes agree with them is checked once, by
+    ``torch.no_grad`` block in the module, or a custom backward that is no derivative. So do
+    gradients of rows; whether rows mix is found out at first, by :math:`g(v)` at weights that
+    differ. Whether forward mode and the way by layers agree is checked once, by
     :math:`\sum_i a_i = \langle d, \nabla \sum_i \ell_i \rangle`.
     """
 
     def __init__(self) -> None:
         self.mode = "layer-by-layer"
         self._checked = False
+        self._second: list[str] | None = None
 
     @property
     def needs_calls(self) -> bool:
@@ -92,7 +98,28 @@ class Alignments:
     @property
     def may_repeat(self) -> bool:
         """Whether the training pass should be repeatable."""
-        return not (self.mode == "layer-by-layer" and self._checked)
+        is_found = {"layer-by-layer": self._checked, "row-by-row": self._second is not None}
+        return not is_found.get(self.mode, False)
+
+    def prepared(
+        self, objective: Objective, module: nn.Module, forward: TrainingPass
+    ) -> TrainingPass:
+        """Return a training pass with gradients of rows in place of its graph, if they serve.
+
+        So they come before the meta pass, and the memory of two graphs at a time is not needed.
+        """
+        if self.mode == "layer-by-layer" and not (
+            self._checked or is_chain(objective, module, forward)
+        ):
+            self.mode = "row-by-row"
+        if self.mode != "row-by-row":
+            return forward
+        try:
+            rows = self._row_gradients(objective, module, forward)
+        except InapplicableModeError:
+            return forward  # for the next mode
+        losses = with_row_gradients(forward.all_losses, rows, trainable(module))
+        return objective.with_losses(forward, losses, rows)
 
     def __call__(
         self, objective: Objective, module: nn.Module, forward: TrainingPass, direction: Params
@@ -111,7 +138,7 @@ class Alignments:
         reason = None
         while True:
             try:
-                product = _PRODUCTS[self.mode](objective, module, forward, direction)
+                product = self._product(objective, module, forward, direction)
                 if self.mode in ("layer-by-layer", "forward-mode") and not self._checked:
                     self._check(objective, forward, direction, product, module)
                 break
@@ -124,6 +151,34 @@ class Alignments:
         if reason is not None:
             warnings.warn(_WARNINGS[self.mode].format(reason), UserWarning, stacklevel=2)
         return product[: len(forward.losses)]
+
+    def _product(
+        self, objective: Objective, module: nn.Module, forward: TrainingPass, direction: Params
+    ) -> Tensor:
+        if self.mode != "row-by-row":
+            return _PRODUCTS[self.mode](objective, module, forward, direction)
+        rows = forward.row_gradients
+        if rows is None:
+            rows = self._row_gradients(objective, module, forward, retain_graph=True)
+        return rows.along(direction)
+
+    def _row_gradients(
+        self,
+        objective: Objective,
+        module: nn.Module,
+        forward: TrainingPass,
+        *,
+        retain_graph: bool = False,
+    ) -> RowGradients:
+        if objective.ranks.size > 1:
+            raise InapplicableModeError("it runs on several processes")
+        losses, params = _with_graph(objective, module, forward), trainable(module)
+        second, is_sure = self._second, False
+        if second is None:
+            second, is_sure = find_second(losses, params, _tolerance(objective, losses))
+        if is_sure:
+            self._second = second
+        return RowGradients(losses, params, second, retain_graph)
 
     def _check(
         self,
@@ -139,13 +194,18 @@ class Alignments:
         grads = gradient(forward.losses.sum(), params, retain_graph=True)
         expected = torch.stack([(grads[name] * direction[name]).sum() for name in params]).sum()
         product = product[: len(forward.losses)]
-        is_coarse = product.element_size() < 4 or objective.autocast_dtype is not None
-        tolerance = 5e-2 if is_coarse else 1e-3
+        tolerance = _tolerance(objective, product)
         if (product.sum() - expected).abs() > tolerance * product.abs().sum():
             raise InapplicableModeError(
                 "forward-mode and backward derivatives differ, e.g. by a torch.no_grad block"
             )
         self._checked = True
+
+
+def _tolerance(objective: Objective, values: Tensor) -> float:
+    """Return how far two ways of computing the same may be apart."""
+    is_coarse = values.element_size() < 4 or objective.autocast_dtype is not None
+    return 5e-2 if is_coarse else 1e-3
 
 
 def _forward_mode(
@@ -169,10 +229,8 @@ def _double_backward(
     objective: Objective, module: nn.Module, forward: TrainingPass, direction: Params
 ) -> Tensor:
     params = trainable(module)
-    losses = forward.losses
+    losses = _with_graph(objective, module, forward)
     with torch.enable_grad():
-        if not losses.requires_grad:
-            losses = objective.repeated(module, params, forward)
         cotangent = torch.ones_like(losses, requires_grad=True)
         grads = torch.autograd.grad(
             losses, list(params.values()), cotangent, create_graph=True, materialize_grads=True
@@ -185,6 +243,14 @@ def _double_backward(
             along, cotangent, retain_graph=True, materialize_grads=True
         )
     return product.detach()
+
+
+def _with_graph(objective: Objective, module: nn.Module, forward: TrainingPass) -> Tensor:
+    """Return the losses of a pass, of which one without a graph is repeated."""
+    if forward.all_losses.requires_grad:
+        return forward.all_losses
+    with torch.enable_grad():
+        return objective.repeated(module, trainable(module), forward)
 
 
 def _central_differences(
@@ -217,7 +283,8 @@ _PRODUCTS = {
     "central-differences": _central_differences,
 }
 _FALLBACK = {
-    "layer-by-layer": "forward-mode",
+    "layer-by-layer": "row-by-row",
+    "row-by-row": "forward-mode",
     "forward-mode": "double-backward",
     "double-backward": "central-differences",
 }

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
-from skmetaweight._bilevel.forward import LayerCall, Params, edge_of
+from skmetaweight._bilevel.forward import InapplicableModeError, LayerCall, Params, edge_of
 from skmetaweight._bilevel.gradients import trainable
 from skmetaweight._bilevel.objective import Objective, TrainingPass
 from skmetaweight._bilevel.randomness import Dropout
@@ -37,8 +37,13 @@ Along = dict[Tensor, Tensor]
 """Tangents by parameter."""
 
 
-class InapplicableModeError(RuntimeError):
-    """A way of computing alignments does not apply to a module; another must be taken."""
+def is_chain(objective: Objective, module: nn.Module, forward: TrainingPass) -> bool:
+    """Whether the product applies to a pass that kept its calls."""
+    try:
+        _chain(forward, {param: param for param in trainable(module).values()})
+    except InapplicableModeError:
+        return False
+    return objective.autocast_dtype is None
 
 
 def chain_product(

@@ -19,6 +19,10 @@ Params = dict[str, Tensor]
 """Parameters by name, as ``dict(module.named_parameters())``."""
 
 
+class InapplicableModeError(RuntimeError):
+    """A way of computing alignments does not apply to a module; another must be taken."""
+
+
 class LayerCall(NamedTuple):
     """A layer, where the graph has its input and its output, and the input if it has parameters.
 

@@ -3,7 +3,7 @@ r"""What the methods differentiate: losses of both levels, and the passes that c
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -27,6 +27,7 @@ from skmetaweight._bilevel.randomness import (
     states_of,
 )
 from skmetaweight._bilevel.ranks import Ranks
+from skmetaweight._bilevel.row_gradients import RowGradients
 from skmetaweight._bilevel.stage import Stage
 
 
@@ -79,6 +80,7 @@ class TrainingPass:
     logits: Tensor | None
     start: tuple[States, Params] | None
     calls: list[LayerCall] = field(default_factory=list)
+    row_gradients: RowGradients | None = None
 
     @property
     def losses(self) -> Tensor:
@@ -242,6 +244,24 @@ class Objective:
         if self.meta_share:
             meta_loss = self.meta_loss(losses[batch.n_rows :], meta_batch.y)
         return TrainingPass(outputs, own_outputs, losses, meta_loss, rows, *last[0], start, calls)
+
+    def with_losses(
+        self, forward: TrainingPass, losses: Tensor, row_gradients: RowGradients
+    ) -> TrainingPass:
+        """Return a pass with losses that have the gradients of rows in place of a graph."""
+        meta_loss = None
+        if forward.meta_loss is not None:
+            meta_loss = self.meta_loss(losses[forward.rows[0].n_rows :], forward.rows[-1].y)
+        outputs = forward.outputs.detach()
+        return replace(
+            forward,
+            outputs=outputs,
+            own_outputs=outputs,
+            all_losses=losses,
+            meta_loss=meta_loss,
+            calls=[],
+            row_gradients=row_gradients,
+        )
 
     def meta_pass(self, module: nn.Module, meta_batch: Batch) -> TrainingPass:
         """Run trusted rows alone; the module's buffers stay as they are."""

@@ -244,13 +244,16 @@ class Reweighter(BaseEstimator, ABC):
     ) -> TrainingPass:
         """Run the training pass, repeatable if all layers' alignments are due."""
         compares_all = update and not self.compares_last_layer
-        return self.objective_.training_pass(
+        forward = self.objective_.training_pass(
             module,
             batch,
             meta_batch,
             repeatable=compares_all and self.alignments_.may_repeat,
             keep_calls=compares_all and self.alignments_.needs_calls,
         )
+        if compares_all:
+            return self.alignments_.prepared(self.objective_, module, forward)
+        return forward
 
     def _fill_gradients(self, forward: TrainingPass, weights: Tensor) -> Tensor:
         """Leave the gradient of the weighted training loss in ``.grad``; return the loss."""

@@ -13,10 +13,11 @@ from skmetaweight._bilevel.last_layer import LastLayerAlignments, find_head
 from skmetaweight._bilevel.objective import Batch, Objective
 from tests._reference import cross_entropy, gradients, per_sample_alignments, stacked
 from tests.reweighting._cases import (
-    APPROXIMATE_MODULE_CASES,
+    FALLBACK_WARNINGS,
     MODULE_CASES,
     N_CLASSES,
     N_ROWS,
+    ONE_DERIVATIVE_CASES,
     expected_warning,
     make_batch,
     make_meta_batch,
@@ -25,9 +26,10 @@ from tests.reweighting._cases import (
     relative_error,
 )
 
-ALL_MODULE_CASES = {**MODULE_CASES, **APPROXIMATE_MODULE_CASES}
-FORWARD_MODE = {name: case for name, case in MODULE_CASES.items() if case.fallback is None}
-FALLBACKS = {name: case for name, case in ALL_MODULE_CASES.items() if case.fallback}
+ALL_MODULE_CASES = {**MODULE_CASES, **ONE_DERIVATIVE_CASES}
+FALLBACKS = {
+    name: case for name, case in ALL_MODULE_CASES.items() if case.mode in FALLBACK_WARNINGS
+}
 
 
 def objective(meta_share=0.0):
@@ -61,7 +63,7 @@ def test_alignments_are_exact(case, meta_share):
     alignments = Alignments()
     with expected_warning(case):
         got = alignments(objective(meta_share), module, forward, direction)
-    assert alignments.mode == (case.fallback or "forward-mode")
+    assert alignments.mode == case.mode
     assert not got.requires_grad
     assert relative_error(got, expected) < 1e-12
 
@@ -87,7 +89,7 @@ def test_fallback_warns_once_and_is_close_in_float32(case):
     forward.losses.sum().backward()  # the graph of the training pass is still there
 
 
-@pytest.mark.parametrize("case", APPROXIMATE_MODULE_CASES.values(), ids=APPROXIMATE_MODULE_CASES)
+@pytest.mark.parametrize("case", ONE_DERIVATIVE_CASES.values(), ids=ONE_DERIVATIVE_CASES)
 def test_central_differences_converge_in_float64(case):
     module = make_module(case)
     forward, direction = pass_and_direction(module, case)
@@ -113,7 +115,9 @@ def test_lstm_in_float32_needs_a_double_backward():
     assert relative_error(got, expected) < 1e-5
 
 
-@pytest.mark.parametrize("name", ["no_grad block", "custom function", "embedding bag"])
+@pytest.mark.parametrize(
+    "name", ["custom function", "norm, no_grad block", "norm, custom function", "embedding bag"]
+)
 def test_alignments_of_a_pass_without_graph(name):
     """As when rows that were never trained on are weighed."""
     case = ALL_MODULE_CASES[name]
@@ -157,7 +161,8 @@ def test_alignments_are_linear_in_the_direction():
 
 
 def test_a_direction_of_zeros_gives_zeros():
-    for case in (MODULE_CASES["both"], MODULE_CASES["custom function"]):
+    for name in ("both", "plain", "norm, custom function"):
+        case = MODULE_CASES[name]
         module = make_module(case)
         forward, direction = pass_and_direction(module, case)
         zeros = {name: torch.zeros_like(tangent) for name, tangent in direction.items()}
@@ -167,7 +172,7 @@ def test_a_direction_of_zeros_gives_zeros():
 
 
 def test_central_differences_of_a_direction_of_zeros_are_finite():
-    case = APPROXIMATE_MODULE_CASES["embedding bag"]
+    case = ONE_DERIVATIVE_CASES["embedding bag"]
     module = make_module(case)
     forward, direction = pass_and_direction(module, case)
     zeros = {name: torch.zeros_like(tangent) for name, tangent in direction.items()}
@@ -181,13 +186,13 @@ def test_errors_of_the_module_are_not_taken_for_missing_derivatives():
 
         def __init__(self):
             super().__init__()
-            self.linear = nn.Linear(5, N_CLASSES)
+            self.layers = mlp(nn.BatchNorm1d(8))
 
         def forward(self, X):
             self.calls += 1
             if self.calls > 1:
                 raise RuntimeError("size mismatch")
-            return self.linear(X)
+            return self.layers(X)
 
     module = Fails().double()
     forward, direction = pass_and_direction(module, MODULE_CASES["plain"])

@@ -79,11 +79,12 @@ def test_the_last_layer_is_found(kind: str) -> None:
     assert head.out_features == 3
 
 
-@pytest.mark.parametrize("kind", ["Bert", "Llama"])
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("kind", ["Bert", "DistilBert", "GPT2", "Llama"])
 @pytest.mark.filterwarnings("ignore:The module does not return the output of one linear layer")
-def test_eager_attention_is_differentiated_exactly(kind: str) -> None:
-    clf = fit(model(kind, attn_implementation="eager"), method__alignment_layers="all")
-    assert clf.net_.reweighter_.alignments_.mode == "forward-mode"
+def test_attention_is_differentiated_exactly(kind: str, attention: str) -> None:
+    clf = fit(model(kind, attn_implementation=attention), method__alignment_layers="all")
+    assert clf.net_.reweighter_.alignments_.mode == "row-by-row"
 
 
 def test_tokenizers_return_what_is_taken() -> None:

@@ -273,10 +273,12 @@ class Stepped(ConstantScale):
 
     def __init__(self) -> None:
         super().__init__()
+        self.norm = torch.nn.BatchNorm1d(4)
         self.linear = torch.nn.Linear(4, 8)
 
     def forward(self, X: torch.Tensor) -> torch.Tensor:
-        return super().forward(X).clone()  # no output of a layer: all of them are compared
+        hidden = self.norm(X)
+        return super().forward(hidden).clone()  # no output of a layer: all of them are compared
 
 
 class StartsElsewhere(torch.nn.Linear):

@@ -215,6 +215,16 @@ def frozen():
     return module
 
 
+def attention(dropout=0.0):
+    """Fused without dropout."""
+    return MeanOf(nn.TransformerEncoderLayer(6, 2, 8, dropout=dropout, batch_first=True))
+
+
+def weight_norm():
+    linear = parametrizations.weight_norm(nn.Linear(5, 8))
+    return nn.Sequential(linear, nn.Tanh(), nn.Linear(8, N_CLASSES))
+
+
 def spectral_norm():
     """With a power iteration that is far from converged: each pass moves it."""
     linear = parametrizations.spectral_norm(nn.Linear(5, 8))
@@ -247,43 +257,51 @@ def bags(n):
 
 
 class ModuleCase(NamedTuple):
-    """A module, its rows, and how its alignments have to be computed if not in forward mode."""
+    """A module, its rows, and how its alignments have to be computed if its calls are not kept."""
 
     make: Callable[[], nn.Module]
     rows: Callable = normal(5)
-    fallback: str | None = None
+    mode: str = "row-by-row"
 
 
 MODULE_CASES = {
     "plain": ModuleCase(lambda: mlp(nn.Tanh())),
-    "batch norm": ModuleCase(lambda: mlp(nn.BatchNorm1d(8), nn.ReLU())),
+    "batch norm": ModuleCase(lambda: mlp(nn.BatchNorm1d(8), nn.ReLU()), mode="forward-mode"),
     "dropout": ModuleCase(lambda: mlp(nn.ReLU(), nn.Dropout(0.4))),
-    "both": ModuleCase(lambda: mlp(nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.4))),
-    "dropout from bytes": ModuleCase(lambda: mlp(nn.BatchNorm1d(8), nn.Tanh(), Dropout(0.4))),
+    "both": ModuleCase(
+        lambda: mlp(nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.4)), mode="forward-mode"
+    ),
+    "dropout from bytes": ModuleCase(
+        lambda: mlp(nn.BatchNorm1d(8), nn.Tanh(), Dropout(0.4)), mode="forward-mode"
+    ),
     "layer norm": ModuleCase(lambda: mlp(nn.LayerNorm(8), nn.GELU())),
-    "cnn": ModuleCase(cnn, normal(1, 6, 6)),
+    "cnn": ModuleCase(cnn, normal(1, 6, 6), "forward-mode"),
     "dict input": ModuleCase(TwoInputs, numbers_and_codes),
     "gru": ModuleCase(lambda: LastOutput(nn.GRU(4, 6, batch_first=True)), normal(3, 4)),
     "lstm": ModuleCase(lambda: LastOutput(nn.LSTM(4, 6, batch_first=True)), normal(3, 4)),
+    "attention": ModuleCase(partial(attention, dropout=0.3), normal(4, 6)),
     "tied": ModuleCase(Tied),
     "frozen": ModuleCase(frozen),
     "running scale": ModuleCase(RunningScale),
-    "weight norm": ModuleCase(
-        lambda: nn.Sequential(
-            parametrizations.weight_norm(nn.Linear(5, 8)), nn.Tanh(), nn.Linear(8, N_CLASSES)
-        ),
-        fallback="double-backward",
+    "weight norm": ModuleCase(weight_norm),
+    "no_grad block": ModuleCase(ConstantScale),
+    "custom function": ModuleCase(lambda: mlp(Apply(CubeFunction))),
+    "straight-through": ModuleCase(lambda: mlp(Apply(StraightThroughFunction))),
+    "spectral norm": ModuleCase(spectral_norm, mode="double-backward"),
+    "norm, no_grad block": ModuleCase(
+        lambda: nn.Sequential(nn.BatchNorm1d(5), ConstantScale()), mode="double-backward"
     ),
-    "spectral norm": ModuleCase(spectral_norm, fallback="double-backward"),
-    "no_grad block": ModuleCase(ConstantScale, fallback="double-backward"),
-    "custom function": ModuleCase(lambda: mlp(Apply(CubeFunction)), fallback="double-backward"),
-    "straight-through": ModuleCase(
-        lambda: mlp(Apply(StraightThroughFunction)), fallback="double-backward"
+    "norm, custom function": ModuleCase(
+        lambda: mlp(nn.BatchNorm1d(8), Apply(CubeFunction)), mode="double-backward"
+    ),
+    "norm, straight-through": ModuleCase(
+        lambda: mlp(nn.BatchNorm1d(8), Apply(StraightThroughFunction)), mode="double-backward"
     ),
 }
-APPROXIMATE_MODULE_CASES = {
-    "fused attention": ModuleCase(
-        lambda: MeanOf(nn.TransformerEncoderLayer(6, 2, 8, dropout=0.0, batch_first=True)),
+ONE_DERIVATIVE_CASES = {
+    "fused attention": ModuleCase(attention, normal(4, 6)),
+    "norm, fused attention": ModuleCase(
+        lambda: nn.Sequential(attention(), nn.BatchNorm1d(N_CLASSES)),
         normal(4, 6),
         "central-differences",
     ),
@@ -301,9 +319,9 @@ FALLBACK_WARNINGS = {
 
 
 def expected_warning(case):
-    if case.fallback is None:
+    if case.mode not in FALLBACK_WARNINGS:
         return contextlib.nullcontext()
-    return pytest.warns(UserWarning, match=FALLBACK_WARNINGS[case.fallback])
+    return pytest.warns(UserWarning, match=FALLBACK_WARNINGS[case.mode])
 
 
 # ------------------------------------------------------------------ batches

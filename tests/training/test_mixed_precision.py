@@ -23,8 +23,8 @@ from skmetaweight.datasets import corrupt_labels
 from tests._reference import per_sample_alignments
 from tests.conftest import Data, Linear, of_method, quick
 from tests.reweighting._cases import (
-    APPROXIMATE_MODULE_CASES,
     MODULE_CASES,
+    ONE_DERIVATIVE_CASES,
     expected_warning,
     grads_of,
     make_batch,
@@ -45,9 +45,19 @@ METHODS = {
     "mw-net lilaw": partial(MetaWeightNet, memory=0, weighting="lilaw", normalize=False),
     "mw-net cmw": partial(MetaWeightNet, memory=0, weighting="cmw"),
 }
-FORWARD_MODE = ["plain", "batch norm", "dropout", "both", "layer norm", "cnn", "gru", "dict input"]
-FALLBACKS = ["weight norm", "custom function", "straight-through", "embedding bag"]
-CASES = {**MODULE_CASES, **APPROXIMATE_MODULE_CASES}
+EXACT = [
+    "plain",
+    "batch norm",
+    "dropout",
+    "both",
+    "layer norm",
+    "cnn",
+    "gru",
+    "dict input",
+    "attention",
+]
+FALLBACKS = ["norm, custom function", "norm, straight-through", "spectral norm", "embedding bag"]
+CASES = {**MODULE_CASES, **ONE_DERIVATIVE_CASES}
 
 
 def single(values: Any) -> Any:
@@ -70,7 +80,7 @@ def objective(dtype: torch.dtype | None = BFLOAT16, **kwargs: Any) -> Objective:
 
 @pytest.mark.parametrize("knows_head", [False, True])
 @pytest.mark.parametrize("meta_share", [0.0, 0.3])
-@pytest.mark.parametrize("name", FORWARD_MODE)
+@pytest.mark.parametrize("name", EXACT)
 def test_alignments_are_exact_to_rounding(name: str, meta_share: float, knows_head: bool) -> None:
     case = CASES[name]
     module = make_module(case, dtype=torch.float32)
@@ -81,7 +91,7 @@ def test_alignments_are_exact_to_rounding(name: str, meta_share: float, knows_he
     forward = goal.training_pass(module, batch, meta_batch, keep_calls=True)
     alignments = Alignments()
     got = alignments(goal, module, forward, direction)
-    assert alignments.mode == "forward-mode"
+    assert alignments.mode == case.mode
     assert forward.outputs.dtype == forward.losses.dtype == got.dtype == torch.float32
     expected = per_sample_alignments(forward.losses, trainable(module), direction)
     assert relative_error(got, expected) < 2e-2
@@ -100,7 +110,7 @@ def test_fallbacks_warn_once_and_are_close(name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         alignments(objective(), module, forward, direction)
-    assert alignments.mode == case.fallback
+    assert alignments.mode == case.mode
     expected = per_sample_alignments(forward.losses, trainable(module), direction)
     assert relative_error(got, expected) < 2e-2
 
@@ -123,7 +133,7 @@ def test_last_layer_is_compared_in_float32(meta_share: float) -> None:
     assert relative_error(found[1], found[0]) < 3e-2
 
 
-@pytest.mark.parametrize("name", FORWARD_MODE)
+@pytest.mark.parametrize("name", EXACT)
 @pytest.mark.parametrize("make", METHODS.values(), ids=METHODS)
 def test_steps_are_those_of_float32_to_rounding(make: Any, name: str) -> None:
     case = CASES[name]
