@@ -39,6 +39,7 @@ from skmetaweight._bilevel.forward import InapplicableModeError, Params
 from skmetaweight._bilevel.gradients import gradient, trainable
 from skmetaweight._bilevel.objective import Objective, TrainingPass
 from skmetaweight._bilevel.row_gradients import RowGradients, find_second, with_row_gradients
+from skmetaweight._messages import warn
 
 _FORWARD_MODE = threading.Lock()
 """torch has one level of forward-mode differentiation, which all threads share."""
@@ -149,7 +150,7 @@ class Alignments:
                 if self.mode in _WARNINGS:
                     reason = reason or str(error).splitlines()[0][:150]
         if reason is not None:
-            warnings.warn(_WARNINGS[self.mode].format(reason), UserWarning, stacklevel=2)
+            warn(_WARNINGS[self.mode].format(reason))
         return product[: len(forward.losses)]
 
     def _product(

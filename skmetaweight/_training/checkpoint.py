@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from numbers import Integral
 from pathlib import Path
-from traceback import walk_stack
 from typing import Any
 
 from skorch.callbacks import Callback, Checkpoint
 
-from skmetaweight._messages import first_line, listed, shortened
+from skmetaweight._messages import first_line, listed, shortened, warn
 from skmetaweight._training.archive import require_safetensors
 from skmetaweight._training.callback_state import callbacks_with_more
 from skmetaweight._training.fit_folder import START, FitFolder, OtherFitError
@@ -29,9 +26,6 @@ from skmetaweight._training.midway import (
 )
 from skmetaweight._training.recorded_net import NonFiniteLossError
 from skmetaweight._training.values import UnwritableError
-
-ON_THE_WAY = {"skmetaweight", "skorch", "sklearn", "contextlib"}
-"""Packages between a user's line and a warning."""
 
 
 class FitCheckpoint(Callback):
@@ -115,7 +109,7 @@ class _Run:
                 self.store.remove(self.store.damaged)
             where = "the newest whole one" if state else "the beginning"
             names = listed([path.name for path in self.store.damaged])
-            _warn(
+            warn(
                 f"Checkpoints in {self.store.path} are damaged, {names}: the fit goes on from "
                 f"{where}."
             )
@@ -159,7 +153,7 @@ class _Run:
         except (OSError, ValueError, UnwritableError) as error:
             cure = " Check that the folder can be written to and has room, or pass another one."
             if not self._has_failed:
-                _warn(
+                warn(
                     f"No checkpoint can be written to {self.store.path} ({first_line(error)}): "
                     f"training goes on without.{cure if isinstance(error, OSError) else ''}"
                 )
@@ -235,7 +229,7 @@ def _warn_of_lost_state(net: Any) -> None:
     if net.get_params_for("iterator_train").get("persistent_workers"):
         lost.append("iterator_train__persistent_workers")
     if lost:
-        _warn(
+        warn(
             f"Checkpoints cannot hold the state of {listed(lost)}: a fit that is cut off and goes "
             "on may end otherwise. Give callbacks attributes of plain values, or state_dict and "
             "load_state_dict."
@@ -244,14 +238,7 @@ def _warn_of_lost_state(net: Any) -> None:
 
 def _warn_of_other_checkpoints(net: Any) -> None:
     if any(isinstance(callback, Checkpoint) for _, callback in net.callbacks_):
-        _warn(
+        warn(
             "skorch's Checkpoint saves neither the weighting function nor the memory of the rows, "
             "so that no fit can go on from it: pass checkpoint='folder' for one that does."
         )
-
-
-def _warn(message: str) -> None:
-    """Warn of the line of a user's that the call came from."""
-    modules = [frame.f_globals.get("__name__", "") for frame, _ in walk_stack(sys._getframe())]
-    level = next((i for i, name in enumerate(modules) if name.split(".")[0] not in ON_THE_WAY), 1)
-    warnings.warn(message, UserWarning, stacklevel=level + 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -15,6 +14,7 @@ from skmetaweight._bilevel.forward import Params
 from skmetaweight._bilevel.gradients import gradient, meta_gradient, trainable
 from skmetaweight._bilevel.last_layer import LastLayerAlignments
 from skmetaweight._bilevel.objective import Batch, Objective, TrainingPass, sample_mean, tiny
+from skmetaweight._messages import warn
 from skmetaweight.reweighting._exchange import Evaluation, StepResult
 from skmetaweight.reweighting._memory import AlignmentMemory
 
@@ -101,12 +101,10 @@ class Reweighter(BaseEstimator, ABC):
         elif self.memory:
             self.memory_.classes.n_trusted = self.n_trusted_
         if self.alignment_layers_ == "last" and objective.head is None:
-            warnings.warn(
+            warn(
                 "The module does not return the output of one linear layer, so gradients of all "
                 "layers are compared instead of those of the last. That costs about as much as "
-                'the training step itself; method__alignment_layers="all" asks for it.',
-                UserWarning,
-                stacklevel=2,
+                'the training step itself; method__alignment_layers="all" asks for it.'
             )
 
     def _forget_rows(self) -> None:
