@@ -19,11 +19,11 @@ import torch
 from benchmarks.cost.baselines import has_betty
 from benchmarks.cost.contestants import CONTESTANTS, hypergradient_difference
 from benchmarks.cost.defaults import measure_frames, measure_loop, measure_search
+from benchmarks.cost.large_tables import measure_classes, measure_sparse
 from benchmarks.cost.processes import measure_processes
 from benchmarks.cost.report import Report, machine
 from benchmarks.cost.rows_on_disk import measure_rows_on_disk
 from benchmarks.cost.sections import measure_fit, measure_growth, measure_import, measure_predict
-from benchmarks.cost.sparse import measure_sparse
 from benchmarks.cost.steps import measure_steps, print_peaks
 from benchmarks.cost.tasks import MODELS, USUAL
 
@@ -34,6 +34,7 @@ SECTIONS = {
     "predict": measure_predict,
     "frames": measure_frames,
     "sparse": measure_sparse,
+    "classes": measure_classes,
     "import": measure_import,
     "rows": measure_rows_on_disk,
     "processes": measure_processes,
@@ -58,7 +59,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--models", nargs="+", choices=MODELS, help="networks of the steps")
     parser.add_argument("--contestants", nargs="+", choices=names, default=names)
-    parser.add_argument("--rows", type=int, help="rows on the disk, or sparse")
+    parser.add_argument("--rows", type=int, help="rows on the disk, sparse, or of many classes")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
     args.repeats = args.repeats or (2 if args.quick else 5)
