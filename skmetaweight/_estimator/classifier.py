@@ -86,10 +86,11 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         less. "auto" does so with a ``meta_share``, or when ``fit`` gets no trusted rows, unless a
         class is over twenty times as frequent as another: rare classes have large losses too.
     confirm_weights : bool or "auto", default="auto"
-        Whether weights count only as far as trusted rows confirm that labels are wrong. These are
-        then withheld from the training loss for up to a fifth of the epochs. If their losses or
-        gradients differ from those of training rows with the same label by two standard errors, as
-        wrong labels make them do, learned weights count in full; if not at all, every row counts
+        Whether weights count only as far as trusted rows confirm that labels are wrong. These, and
+        twice as many training rows (at most a quarter), are then withheld from the training loss
+        for up to a fifth of the epochs. If the losses or gradients of the two differ, among rows
+        with the same label, by two standard errors, as wrong labels make them do, learned weights
+        count in full; if not at all, every row counts
         the same from then on; between, in proportion. Needs trusted rows, ten epochs or more, and
         mw-net or l2rw with a memory. "auto" does so where all of it is given, and a
         ``meta_share``, with fewer than 500 trusted rows. See the user guide.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -17,17 +18,23 @@ MANY_TRUSTED_ROWS = 500
 """Trusted rows from which on weights need no confirmation."""
 
 COMPARED_ROWS = 1000
-"""Most rows of either kind that are compared."""
+"""Most trusted rows that are compared."""
+
+COMPARED_FOR_EACH, COMPARED_SHARE = 2, 0.25
+"""Training rows that are withheld for each trusted row; the largest share of them."""
 
 CERTAIN = 3.0
 """Evidence that ends the comparison early."""
+
+ROUNDING = 1e-5
+"""Differences within classes, beside the numbers themselves, that are taken for none."""
 
 SUFFICIENT = 2.0
 """Evidence from which on weights count in full."""
 
 
 class Confirmation:
-    r"""Compares training rows with trusted rows that are withheld from the training loss.
+    r"""Compares training rows with trusted rows, both withheld from the training loss.
 
     A network learns first what most rows agree on. Wrong labels that it has not learned make the
     losses of training rows larger than those of trusted rows with the same labels, by
@@ -41,18 +48,20 @@ class Confirmation:
     the last layer, less the mean :math:`\bar g_{y_j}` of training rows with that label) have no
     common direction, and
 
-    .. math:: u = \frac{\sum_{j \ne k} p_{jk}}{\sqrt{2 \sum_{j \ne k} p_{jk}^2}}, \qquad
+    .. math:: u = \frac{\sum_{j \ne k} p_{jk}}
+                       {\sqrt{2 \sum_{j \ne k} r_{y_j} r_{y_k} p_{jk}^2}}, \quad
+              r_c = 1 + n_c / N_c, \quad
               p_{jk} = \langle g_j - \bar g_{y_j}, g_k - \bar g_{y_k} \rangle
                        - [y_j = y_k]\, v_{y_j} / N_{y_j},
 
     a kernel two-sample statistic [1]_ within classes, has mean zero, a variance of about one and a
     longer right tail than the normal distribution; :math:`v_c` is the variance of the gradients of
     training rows, whose mean is uncertain. Within classes, so that trusted rows may be drawn from
-    each class in other proportions than those of the data. Losses are bounded and weighted as in
-    the objective, in evaluation mode. The evidence for wrong labels is the largest :math:`z` or
-    :math:`u` of all epochs, as training rows are soon learned by heart. Trusted rows are withheld
-    for three of 25 epochs, and for five if that is not certain, in proportion to the epochs of a
-    fit.
+    each class in other proportions than those of the data. Both kinds of rows are new to the
+    network, so that what it has learned by heart is no evidence. Losses are bounded as in the
+    objective, in evaluation mode. The evidence for wrong labels is the largest :math:`z` or
+    :math:`u` of all epochs. Rows are withheld for three of 25 epochs, and for five if that is not
+    certain, in proportion to the epochs of a fit.
 
     Parameters
     ----------
@@ -75,12 +84,21 @@ class Confirmation:
         self, rows: Rows, meta_rows: Rows, epochs: int, generator: torch.Generator
     ) -> None:
         self._rows, self._meta_rows = rows.evaluation, meta_rows.evaluation
+        n_trusted = min(len(meta_rows), COMPARED_ROWS)
+        n_compared = min(COMPARED_FOR_EACH * n_trusted, int(COMPARED_SHARE * len(rows)))
         self._index, self._meta_index = (
-            torch.randperm(len(of), generator=generator)[:COMPARED_ROWS].to(of.device)
-            for of in (rows, meta_rows)
+            torch.randperm(len(of), generator=generator)[:n].to(of.device)
+            for of, n in ((rows, n_compared), (meta_rows, n_trusted))
         )
+        self._counted = torch.full((len(rows),), len(rows) / (len(rows) - n_compared))
+        self._counted = self._counted.to(rows.device).index_fill(0, self._index, 0.0)
         self._first, self._last = max(1, epochs * 3 // 25), epochs // 5
         self.evidence = -math.inf
+
+    def withheld(self, batch: Batch) -> Batch:
+        """Return a batch whose compared rows do not count."""
+        counted, weight = self._counted[batch.index], batch.sample_weight
+        return replace(batch, sample_weight=counted if weight is None else counted * weight)
 
     def is_settled(self, epoch: int) -> bool:
         """Whether trusted rows need be withheld no longer after an epoch."""
@@ -90,10 +108,8 @@ class Confirmation:
         """Add the evidence of the module as it is, in evaluation mode."""
         batch = self._rows.take(self._index)
         meta_batch = self._meta_rows.take(self._meta_index)
-        weight, class_weight = batch.sample_weight, objective.meta_class_weight
-        meta_weight = None if class_weight is None else class_weight[meta_batch.y]
-        values, gradients = _judged(objective, module, batch, weight)
-        meta_values, meta_gradients = _judged(objective, module, meta_batch, meta_weight)
+        values, gradients = _judged(objective, module, batch)
+        meta_values, meta_gradients = _judged(objective, module, meta_batch)
         labels = batch.y, meta_batch.y
         found = [standardized_difference(values, meta_values, *labels)]
         if gradients is not None and meta_gradients is not None:
@@ -105,13 +121,10 @@ Factors = tuple[Tensor, Tensor]
 """Gradients of rows by the last layer: outer products of deltas (n, K) and features (n, d)."""
 
 
-def _judged(
-    objective: Objective, module: nn.Module, batch: Batch, weight: Tensor | None
-) -> tuple[Tensor, Factors | None]:
-    """Return the bounded, weighted losses of rows, and their gradients if the head is known."""
+def _judged(objective: Objective, module: nn.Module, batch: Batch) -> tuple[Tensor, Factors | None]:
+    """Return the bounded losses of rows, and their gradients if the head is known."""
     forward = objective.meta_pass(module, batch)
     values = objective.bounded(forward.all_losses)
-    values = values if weight is None else values * weight
     if objective.head is None:
         return values.detach(), None
     features, logits = forward.last_layer
@@ -131,7 +144,8 @@ def standardized_difference(
     shares, variances = m / m[is_known].sum(), (squares + meta_squares) / (n + m - 2)
     difference = (shares * (means - meta_means))[is_known].sum()
     variance = (shares.square() * variances * (1 / n + 1 / m))[is_known].sum()
-    return (difference / variance.sqrt()).nan_to_num(0.0).item()
+    rounding = ROUNDING * values.abs().max()
+    return (difference / variance.sqrt()).nan_to_num(0.0).item() if variance > rounding**2 else 0.0
 
 
 def _by_class(values: Tensor, labels: Tensor, n_classes: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -160,12 +174,16 @@ def common_direction(
     with_means = (meta_deltas @ deltas.T) * (meta_features @ features.T) @ means_of_class.T
     of_means = means_of_class @ products @ means_of_class.T
     found = (meta_deltas @ meta_deltas.T) * (meta_features @ meta_features.T)
+    rounding = ROUNDING * found.norm()
     found += of_means - with_means - with_means.T
     # Two gradients of a class share the error of its mean.
     error = (means_of_class @ products.diagonal() - of_means.diagonal()) / (n - 1)
-    found -= (meta_labels[:, None] == meta_labels) * error
+    is_same = meta_labels[:, None] == meta_labels
+    found -= is_same * error
     found.fill_diagonal_(0.0)
-    return (found.sum() / (2 * found.square().sum()).sqrt()).nan_to_num(0.0).item()
+    spread = 1 + is_same.sum(dim=1) / n
+    norm = (2 * spread @ found.square() @ spread).sqrt()
+    return (found.sum() / norm).item() if norm > rounding else 0.0
 
 
 def strength_of(evidence: float) -> float:

@@ -147,6 +147,8 @@ class ReweightedNet(PreparedNet):
         """Let the reweighter fill the gradients, then step the parameters."""
         update = bool(self.n_batches_ % self.reweighter_.meta_interval_ == 0)
         self.n_batches_ += 1
+        if self.confirmation_ is not None:
+            batch = self.confirmation_.withheld(batch)
         self.optimizer_.zero_grad(set_to_none=True)
         lr = float(self.optimizer_.param_groups[0]["lr"])
         result = self.reweighter_.step(

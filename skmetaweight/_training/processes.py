@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import os
 import threading
@@ -88,6 +89,8 @@ def _group(device: torch.device) -> Iterator[Any]:
         yield dist.PrefixStore(prefix, dist.distributed_c10d._get_default_store())
         return
     shared, rank, size = _rendezvous()
+    # Optimisers import it, and its defaults keep the group of that moment, and its sockets, open.
+    importlib.import_module("torch.distributed.nn.functional")
     store = dist.PrefixStore(prefix, shared)
     dist.init_process_group(BACKENDS[device.type], store=store, rank=rank, world_size=size)
     try:
