@@ -124,7 +124,7 @@ OF_OTHER_TASKS = {"rare-class-rule", "many-trusted-rule"}
 def test_a_part_that_is_taken_out_is_missed(problem):
     names = ["mw-net", *(f"mw-net-without-{part}" for part in WITHOUT), "mw-net"]
     default, *without, again = (
-        METHODS[name].fit(problem, 0).classifier.predict_proba(problem.X_test) for name in names
+        METHODS[name].fit(problem, 1).classifier.predict_proba(problem.X_test) for name in names
     )
     missed = {part for part, p in zip(WITHOUT, without, strict=True) if (p != default).any()}
     assert missed == WITHOUT.keys() - OF_OTHER_TASKS
