@@ -135,7 +135,7 @@ def started(n_processes: int, *arguments: object) -> dict[str, Any]:
 
 def measure_processes(report: Report, args: argparse.Namespace) -> None:
     """Strong scaling, of the same batches on more processes, and weak, of batches that grow."""
-    n_steps = 2 if args.quick else 20
+    n_steps = min(args.steps, 20)
     for model, (*_, n_rows) in NETWORKS.items():
         sent: dict[str, dict[tuple[int, int], list[int]]] = {PLAIN: {}, **{m: {} for m in METHODS}}
 
