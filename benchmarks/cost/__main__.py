@@ -53,7 +53,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="small sizes; the numbers mean little")
     parser.add_argument("--out", type=Path, help="file for all the numbers, as lines of JSON")
     parser.add_argument("--repeats", type=int, help="alternating repeats: 5, with --quick 2")
-    parser.add_argument("--steps", type=int, help="batches of an epoch: 50, of processes 20, with --quick 4")
+    parser.add_argument(
+        "--steps", type=int, help="batches of an epoch: 50 (at most 20 of processes), quick: 4"
+    )
     parser.add_argument(
         "--epochs", type=int, help="epochs of a repeat, the first of which warms up"
     )
