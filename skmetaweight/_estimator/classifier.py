@@ -90,10 +90,10 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         twice as many training rows (at most a quarter), are then withheld from the training loss
         for up to a fifth of the epochs. If the losses or gradients of the two differ, among rows
         with the same label, by two standard errors, as wrong labels make them do, learned weights
-        count in full; if not at all, every row counts
-        the same from then on; between, in proportion. Needs trusted rows, ten epochs or more, and
-        mw-net or l2rw with a memory. "auto" does so where all of it is given, and a
-        ``meta_share``, with fewer than 500 trusted rows. See the user guide.
+        count in full; if not at all, every row counts the same from then on; between, in
+        proportion. Needs trusted rows, ten epochs or more, and mw-net or l2rw with a memory. "auto"
+        does so where all of it is given, and a ``meta_share``, with fewer than 500 trusted rows.
+        See the user guide.
     temperature : float or "auto", default="auto"
         What logits are divided by before they become probabilities, or probabilities' logarithms
         likewise [5]_, from 1e-6 to 1e6. "auto" fits it at the end of training to trusted rows: to
@@ -172,7 +172,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
     noise_evidence_ : float
         By how many standard errors withheld trusted rows differed from training rows as wrong
         labels make them do, the largest of several comparisons: right labels exceed 2 in about one
-        fit of ten. NaN if none were withheld (see ``confirm_weights``).
+        fit of six. NaN if none were withheld (see ``confirm_weights``).
     weight_strength_ : float
         How far weights depart from one, from 0 to 1: half of ``noise_evidence_``, cut at both ends;
         1 where that is NaN, since weights that were not tested count in full.

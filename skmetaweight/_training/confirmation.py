@@ -26,11 +26,11 @@ COMPARED_FOR_EACH, COMPARED_SHARE = 2, 0.25
 CERTAIN = 3.0
 """Evidence that ends the comparison early."""
 
-ROUNDING = 1e-5
-"""Differences within classes, beside the numbers themselves, that are taken for none."""
-
 SUFFICIENT = 2.0
 """Evidence from which on weights count in full."""
+
+ROUNDING = 1e-5
+"""Differences within classes, beside the numbers themselves, that are taken for none."""
 
 
 class Confirmation:
@@ -105,7 +105,10 @@ class Confirmation:
         return epoch >= (self._first if self.evidence >= CERTAIN else self._last)
 
     def compare(self, objective: Objective, module: nn.Module) -> None:
-        """Add the evidence of the module as it is, in evaluation mode."""
+        """Add the evidence of the module as it is, in evaluation mode: none of too few rows."""
+        if not len(self._index):
+            self.evidence = 0.0
+            return
         batch = self._rows.take(self._index)
         meta_batch = self._meta_rows.take(self._meta_index)
         values, gradients = _judged(objective, module, batch)

@@ -323,6 +323,16 @@ def test_right_labels_are_no_evidence_whatever_the_rows(kind: str) -> None:
     assert kind != "constant" or clf.noise_evidence_ == 0
 
 
+@pytest.mark.parametrize("n", [2, 3])
+@pytest.mark.filterwarnings("ignore:The trusted rows do not confirm", "ignore:The learned weights")
+def test_too_few_rows_to_compare_are_no_evidence(n: int) -> None:
+    y = np.arange(n + 20) % 2
+    X = np.eye(2)[y]
+    clf = MetaWeightClassifier(random_state=0, device="cpu")
+    clf.fit(X, y, meta_mask=np.arange(n + 20) >= n)
+    assert clf.noise_evidence_ == 0
+
+
 def test_a_fit_that_goes_on_withholds_nothing_more() -> None:
     X, y, checked = noisy_blobs(0.4)
     watch = Watch()
