@@ -59,6 +59,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--epochs", type=int, help="epochs of a repeat, the first of which warms up"
     )
+    parser.add_argument(
+        "--devices", nargs="+", default=found_devices(), help="of steps and ratios: cpu, cuda"
+    )
     parser.add_argument("--models", nargs="+", choices=MODELS, help="networks of the steps")
     parser.add_argument("--contestants", nargs="+", choices=names, default=names)
     parser.add_argument("--rows", type=int, help="rows on the disk, sparse, or of many classes")
@@ -70,6 +73,10 @@ def parse_arguments() -> argparse.Namespace:
     few = ["mlp-256"] if args.quick or args.only == "ratios" else list(USUAL)
     args.models = args.models or few
     return args
+
+
+def found_devices() -> list[str]:
+    return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 
 def print_heading(report: Report, args: argparse.Namespace) -> None:
@@ -88,15 +95,12 @@ def main() -> None:
     args = parse_arguments()
     report = Report(args.out)
     print_heading(report, args)
-    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
-    if "cuda" not in devices:
-        print("no CUDA device")
     wanted = [args.only] if args.only else list(PARTS)
     if "steps" in wanted or "ratios" in wanted:
-        for device in devices:
+        for device in args.devices:
             measure_steps(report, args, device)
     if "ratios" in wanted:
-        for device in devices:
+        for device in args.devices:
             measure_fit(report, args, device)
     for name, measure in SECTIONS.items():
         if name in wanted:

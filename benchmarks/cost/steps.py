@@ -49,8 +49,7 @@ def measure_steps(report: Report, args: argparse.Namespace, device: str) -> None
         memory = {}
         for name, values in seconds.items():
             if not args.quick or name in IN_MEMORY_RATIOS:
-                arguments = [name, model, str(args.steps), device, str(args.threads)]
-                memory[name] = peak_in_child(arguments)
+                memory[name] = peaks_of(name, model, args.steps, device, args.threads)
             context = {"model": model, "device": device, "batch_size": task.batch_size}
             record = report.add(
                 "step", contestant=name, **context, **spread(values), memory=memory.get(name, {})
@@ -79,9 +78,18 @@ def add_step_ratios(report: Report, where: str, seconds: dict, memory: dict) -> 
             report.ratio(f"{name}, memory ({kind})", [ratio], memory_target)
 
 
-def print_peaks(name: str, model: str, steps: str, device: str, threads: str) -> None:
-    """Print the peaks of one contestant, as JSON."""
-    torch.set_num_threads(int(threads))
-    few, task = make_task(model, 2, device, batch_size=8), make_task(model, int(steps), device)
+def peaks_of(name: str, model: str, steps: int, device: str, threads: int) -> dict[str, int]:
+    """Train a contestant; on a CPU, whose peaks are those of a process, in one of its own."""
+    if device == "cpu":
+        return peak_in_child([name, model, str(steps), str(threads)])
+    few, task = make_task(model, 2, device, batch_size=8), make_task(model, steps, device)
     train = CONTESTANTS[name]
-    print(json.dumps(measure_peaks(device, lambda: train(few, 1), lambda: train(task, 1))))
+    return measure_peaks(device, lambda: train(few, 1), lambda: train(task, 1))
+
+
+def print_peaks(name: str, model: str, steps: str, threads: str) -> None:
+    """Print the peaks of one contestant on a CPU, as JSON."""
+    torch.set_num_threads(int(threads))
+    few, task = make_task(model, 2, batch_size=8), make_task(model, int(steps))
+    train = CONTESTANTS[name]
+    print(json.dumps(measure_peaks("cpu", lambda: train(few, 1), lambda: train(task, 1))))

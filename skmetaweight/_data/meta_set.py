@@ -134,7 +134,7 @@ class MetaBatches(Iterator[Batch]):
         self._coming: Iterator[Batch] | None = None
         self._size = min(batch_size, len(rows))
         self._generator = generator
-        self._order = torch.empty(0, dtype=torch.long)
+        self._order = torch.empty(0, dtype=torch.long, device=rows.device)
         self._everything = None
         if self._size == len(rows) and rows.evaluation is rows:  # else items are drawn anew
             everything = torch.arange(len(rows), device=rows.device)

@@ -160,9 +160,10 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-def fitted(name: str, n_processes: int = 1) -> MetaWeightClassifier:
+def fitted(name: str, n_processes: int = 1, **params: Any) -> MetaWeightClassifier:
     """Fit a case, with the same batches on any number of processes."""
-    params = {"module": Chain, "max_epochs": 2, "batch_size": 40, "random_state": 0, **CASES[name]}
+    shared = {"module": Chain, "max_epochs": 2, "batch_size": 40, "random_state": 0}
+    params = {**shared, **params, **CASES[name]}
     if params["batch_size"] > 0:
         params["batch_size"] //= n_processes
     clf = fit(MetaWeightClassifier(**params))
@@ -203,7 +204,10 @@ def found(clf: MetaWeightClassifier) -> dict[str, np.ndarray]:
         parts["numbers"] = reweighter.numbers_
     network = getattr(reweighter, "network_", nn.Identity())
     parts |= {f"weighting {name}": value for name, value in network.state_dict().items()}
-    return {name: np.asarray(part) for name, part in parts.items()}
+    return {
+        name: np.asarray(part.cpu() if isinstance(part, torch.Tensor) else part)
+        for name, part in parts.items()
+    }
 
 
 # Starting processes ----------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """One fit on several processes of this machine finds what it finds in one."""
 
+import copy
 import shutil
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from skmetaweight._bilevel.ranks import Ranks
+from skmetaweight._training.agreement import _are_close
 from tests.conftest import quick
 from tests.training._processes import (
     CASES,
@@ -98,6 +101,21 @@ def test_what_cannot_be_is_one_error_in_all_processes(
     what: str, beginning: str, said: list[dict[str, str]]
 ) -> None:
     assert all(answer[what].startswith(beginning) for answer in said), said
+
+
+def test_rounding_in_a_deep_network_is_no_mixing_of_rows() -> None:
+    torch.manual_seed(0)
+    layers = [nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1)]
+    deep = nn.Sequential(
+        nn.Conv2d(3, 8, 3), *(copy.deepcopy(layer) for layer in layers * 30), nn.Flatten()
+    )
+    X, parts = torch.randn(64, 3, 8, 8), []
+    for is_fast in (True, False):
+        with torch.backends.mkldnn.flags(enabled=is_fast):
+            outputs = deep(X)
+            grads = torch.autograd.grad(outputs.logsumexp(dim=1).sum(), list(deep.parameters()))
+        parts.append([outputs.detach(), torch.cat([grad.flatten() for grad in grads])])
+    assert _are_close(*parts)
 
 
 def test_a_process_that_fails_ends_the_others_with_its_error(said: list[dict[str, str]]) -> None:
