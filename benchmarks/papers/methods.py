@@ -7,6 +7,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -76,7 +77,8 @@ def meta_only(problem: Problem, training: Training) -> MetaWeightClassifier:
     longer = {"max_epochs": training["max_epochs"] * times}
     if "lr_schedule" in training:
         longer["lr_schedule"] = tuple(times * epoch for epoch in training["lr_schedule"])
-    clf = MetaWeightClassifier(**{**training, **AS_PUBLISHED, **longer, "method": "uniform"})
+    only = {"method": "uniform", "module__n_classes": len(np.unique(problem.y_meta))}
+    clf = MetaWeightClassifier(**{**training, **AS_PUBLISHED, **longer, **only})
     return clf.fit(problem.X_meta, problem.y_meta, **problem.trusted)
 
 

@@ -46,7 +46,7 @@ class MetaWeightNet(FunctionBasedReweighter):
         Decay :math:`\rho` of the alignment memory, in [0, 1); 0 for the published function of the
         loss.
     meta_lr : float or None, default=None
-        Step size of :math:`\psi`; None for 2e-2 with a memory, 1e-3 without.
+        Step size of :math:`\psi`; None for 1e-2 with a memory, 1e-3 without.
     meta_interval : int or None, default=None
         Batches between updates of :math:`\psi`; None for 4 with a memory, 1 without. The memory of
         the last layer's alignments is kept up with every batch.
@@ -176,7 +176,7 @@ class MetaWeightNet(FunctionBasedReweighter):
         self.meta_interval_ = self.meta_interval or (4 if self.memory else 1)
         decay = 0.0 if self.memory else 1e-4
         adam = partial(torch.optim.Adam, weight_decay=decay, fused=True)
-        lr = self.meta_lr or (2e-2 if self.memory else 1e-3)
+        lr = self.meta_lr or (1e-2 if self.memory else 1e-3)
         self.network_optimizer_ = self._make_optimizer(adam, lr)
 
     def bind(

@@ -1,6 +1,7 @@
 """The papers' experiments run on random pictures, resume and are drawn; who wins is not asked."""
 
 import json
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from benchmarks.papers.methods import METHODS, WITHOUT_WEIGHTS, Weighting
 from benchmarks.papers.networks import NETWORKS, ResNet, build_network, cropped_and_flipped
 from benchmarks.papers.recipes import SETS, Recipe
 from benchmarks.papers.report import report
+from benchmarks.papers.runner import judge
 from benchmarks.papers.tasks import TASKS, prepare
 from benchmarks.papers.texts import LONGEST, PADDING, TextTransformer, weakly_labelled
 from skmetaweight import PAPER_TRAINING
@@ -236,6 +238,18 @@ def test_texts_run(texts):
     assert [record["n_rows"] for record in lines(out)] == [48, 48]
     assert all(np.isfinite(record["log_loss"]) for record in lines(out))
     assert "### weak" in report([out])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_trusted_rows_may_lack_a_class(texts, method):
+    problem = weakly_labelled("texts", None, 16, 0)
+    problem = replace(problem, y_meta=np.where(problem.y_meta == 0, 1, problem.y_meta))
+    recipe = replace(SETS["text"].recipe, width=8, epochs=1)
+    training = recipe.training(len(np.unique(problem.y_test)), problem.setting)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        clf = METHODS[method](problem, training)
+    assert np.isfinite(judge(clf, problem, has_weights=False)["log_loss"])
 
 
 def test_the_transformer_takes_no_notice_of_padding():
