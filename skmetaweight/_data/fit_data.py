@@ -78,7 +78,21 @@ class GivenData(NamedTuple):
             raise ValueError(
                 "Trusted rows were given twice, as X_meta and as meta_mask: pass one of them."
             )
+        self._refuse_other_order()
         return self._replace(X=X, y=y, X_meta=X_meta, y_meta=y_meta)
+
+    def _refuse_other_order(self) -> None:
+        """Raise a ValueError for a Series with the rows of X in another order."""
+        index = self.row_index
+        for name in ("y", "sample_weight", "meta_mask"):
+            given = getattr(self, name)
+            if index is None or not hasattr(given, "iloc") or given.index.equals(index):
+                continue
+            if len(given) == len(index) and index.is_unique and given.index.isin(index).all():
+                raise ValueError(
+                    f"{name} has the index of X in another order, and rows are taken by their "
+                    f"place: pass {name}.loc[X.index], or {name}.to_numpy() if places are right."
+                )
 
 
 class FitData(NamedTuple):

@@ -172,7 +172,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
     noise_evidence_ : float
         By how many standard errors withheld trusted rows differed from training rows as wrong
         labels make them do, the largest of several comparisons: right labels exceed 2 in about one
-        fit of six. NaN if none were withheld (see ``confirm_weights``).
+        fit of six. NaN if none were withheld (see ``confirm_weights``). A fit that goes on keeps
+        what the first has found, also if other labels come.
     weight_strength_ : float
         How far weights depart from one, from 0 to 1: half of ``noise_evidence_``, cut at both ends;
         1 where that is NaN, since weights that were not tested count in full.
@@ -371,7 +372,8 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
             Labels of any kind, some of them wrong. None for those in the items of a Dataset.
         sample_weight : array-like of shape (n_samples,), optional
             Multiplies the learned weights, divided by its mean over the rows of the call: it says
-            how rows count beside one another, not how a call counts beside others.
+            how rows count beside one another, not how a call counts beside others. Trusted rows
+            all count alike: those of rows that ``meta_mask`` marks are not used.
         X_meta : like X, of shape (n_meta, n_features), optional
             Trusted rows, preprocessed as X.
         y_meta : array-like of shape (n_meta,), optional

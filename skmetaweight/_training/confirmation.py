@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import replace
 
@@ -87,10 +88,10 @@ class Confirmation:
         n_trusted = min(len(meta_rows), COMPARED_ROWS)
         n_compared = min(COMPARED_FOR_EACH * n_trusted, int(COMPARED_SHARE * len(rows)))
         self._index, self._meta_index = (
-            torch.randperm(len(of), generator=generator)[:n].to(of.device)
-            for of, n in ((rows, n_compared), (meta_rows, n_trusted))
+            distinct(of, torch.randperm(len(of), generator=generator)[:n].to(of.device))
+            for of, n in ((self._rows, n_compared), (self._meta_rows, n_trusted))
         )
-        self._counted = torch.full((len(rows),), len(rows) / (len(rows) - n_compared))
+        self._counted = torch.full((len(rows),), len(rows) / (len(rows) - len(self._index)))
         self._counted = self._counted.to(rows.device).index_fill(0, self._index, 0.0)
         self._first, self._last = max(1, epochs * 3 // 25), epochs // 5
         self.evidence = -math.inf
@@ -118,6 +119,21 @@ class Confirmation:
         if gradients is not None and meta_gradients is not None:
             found.append(common_direction(gradients, meta_gradients, *labels))
         self.evidence = max(self.evidence, *found)
+
+
+def distinct(rows: Rows, index: Tensor) -> Tensor:
+    """Leave out of an index the rows that are copies, labels included, of one before."""
+    batch, places = rows.take(index), dict[tuple[bytes, ...], int]()
+    parts = [*batch.X.values()] if isinstance(batch.X, dict) else [batch.X]
+    for place in range(len(index)):
+        of_row = (part[place].to_dense() for part in (*parts, batch.y))
+        places.setdefault(tuple(map(_digest, of_row)), place)
+    return index[torch.tensor([*places.values()], dtype=torch.long, device=index.device)]
+
+
+def _digest(values: Tensor) -> bytes:
+    plain = values.detach().cpu().contiguous().view(-1).view(torch.uint8)
+    return hashlib.blake2b(plain.numpy().data, digest_size=16).digest()
 
 
 Factors = tuple[Tensor, Tensor]

@@ -4,6 +4,7 @@ import copy
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from skmetaweight._data.meta_set import (
     split_off,
     warn_of_missing_classes,
 )
+from tests.conftest import Data, quick
 from tests.data.test_batches import make_rows
 
 
@@ -162,3 +164,17 @@ def test_a_copy_goes_on_where_the_stream_is():
             assert [next(copied).index.tolist() for _ in range(9)] == [
                 next(original).index.tolist() for _ in range(9)
             ]
+
+
+@pytest.mark.parametrize("name", ["y", "sample_weight", "meta_mask"])
+def test_the_rows_of_x_in_another_order_are_refused(name: str, data: Data) -> None:
+    index = np.random.default_rng(0).permutation(len(data.y))
+    X = pd.DataFrame(data.X, index=index).add_prefix("x")
+    all_given = {"y": data.y, "sample_weight": np.ones(len(data.y)), "meta_mask": data.mask}
+    series = pd.Series(all_given[name], index=index)
+    with pytest.raises(ValueError, match=rf"{name} has the index of X in another .* {name}.loc\["):
+        quick().fit(X, **{**all_given, name: series.sort_index()})
+    other_index = pd.Series(all_given[name], index=index + 1000)
+    same = series, other_index, all_given[name]
+    fits = [quick().fit(X, **{**all_given, name: each}) for each in same]
+    assert all((fit.predict(X) == fits[0].predict(X)).all() for fit in fits)

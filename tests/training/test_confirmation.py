@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_matrix
 from scipy.stats import ttest_ind
 from sklearn.datasets import load_digits, make_classification
 from skorch.callbacks import Callback
@@ -12,8 +13,10 @@ from torch import nn
 
 from skmetaweight import LearningToReweight, MetaWeightClassifier, MetaWeightNet
 from skmetaweight._bilevel.objective import Batch
+from skmetaweight._data.batches import Rows
 from skmetaweight._training.confirmation import (
     common_direction,
+    distinct,
     standardized_difference,
     strength_of,
 )
@@ -321,6 +324,24 @@ def test_right_labels_are_no_evidence_whatever_the_rows(kind: str) -> None:
     clf.fit(X, y, meta_mask=checked, sample_weight=weights)
     assert clf.noise_evidence_ < 3
     assert kind != "constant" or clf.noise_evidence_ == 0
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+@pytest.mark.filterwarnings("ignore:The trusted rows do not confirm", "ignore:The learned weights")
+def test_copies_of_trusted_rows_are_no_evidence(kind: str) -> None:
+    X, y = make_classification(600, 10, n_informative=6, n_classes=3, random_state=0)
+    X = csr_matrix(np.tile(X, 30)) if kind == "sparse" else X
+    several = np.repeat(np.arange(20), 5)
+    clf = MetaWeightClassifier(random_state=0, device="cpu", max_epochs=15)
+    clf.fit(X[80:], y[80:], X_meta=X[several], y_meta=y[several])
+    assert clf.noise_evidence_ < 2
+
+
+def test_rows_are_distinct_by_all_that_they_are() -> None:
+    X = {"a": torch.tensor([[1.0], [1.0], [2.0], [1.0]]), "b": torch.tensor([3, 3, 3, 3])}
+    like = {"device": torch.device("cpu"), "dtype": torch.float32, "cast_integers": False}
+    rows = Rows(X, np.array([0, 0, 0, 1]), **like)
+    assert distinct(rows, torch.tensor([1, 0, 2, 3])).tolist() == [1, 2, 3]
 
 
 @pytest.mark.parametrize("n", [2, 3])
