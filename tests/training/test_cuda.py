@@ -141,16 +141,15 @@ def test_tables_sparse_rows_and_images(data: Data) -> None:
 # Processes -------------------------------------------------------------------------------------
 
 
-def fit_on_the_gpu(name: str, backend: str | None) -> dict[str, np.ndarray]:
-    if backend:
-        dist.init_process_group(backend)
-    return found(fitted(name, dist.get_world_size() if backend else 1, device="cuda:0"))
+def fit_by_gloo(name: str) -> dict[str, np.ndarray]:
+    dist.init_process_group("gloo")
+    return found(fitted(name, dist.get_world_size(), device="cuda:0"))
 
 
 @pytest.mark.parametrize("name", ["mw-net", "mw-net, exact, forward mode", "l2rw", "uniform"])
 def test_two_processes_share_a_gpu_by_gloo(name: str) -> None:
     """NCCL wants a GPU for each."""
-    first, second = on_processes(2, fit_on_the_gpu, name, "gloo")
+    first, second = on_processes(2, fit_by_gloo, name)
     for part, value in found(fitted(name, device="cpu")).items():
         np.testing.assert_allclose(first[part], value, rtol=1e-6, atol=1e-6, err_msg=part)
         np.testing.assert_allclose(first[part], second[part], rtol=1e-9, err_msg=part)
