@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -123,17 +124,14 @@ class Confirmation:
 
 def distinct(rows: Rows, index: Tensor) -> Tensor:
     """Leave out of an index the rows that are copies, labels included, of one before."""
-    batch, places = rows.take(index), dict[tuple[bytes, ...], int]()
+    batch, places = rows.take(index), dict[tuple[Any, ...], int]()
     parts = [*batch.X.values()] if isinstance(batch.X, dict) else [batch.X]
-    for place in range(len(index)):
-        of_row = (part[place].to_dense() for part in (*parts, batch.y))
-        places.setdefault(tuple(map(_digest, of_row)), place)
+    parts = [part.cpu() for part in parts]
+    for place, label in enumerate(batch.y.tolist()):
+        of_row = (part[place].to_dense().numpy().tobytes() for part in parts)
+        digests = (hashlib.blake2b(content, digest_size=16).digest() for content in of_row)
+        places.setdefault((label, *digests), place)
     return index[torch.tensor([*places.values()], dtype=torch.long, device=index.device)]
-
-
-def _digest(values: Tensor) -> bytes:
-    plain = values.detach().cpu().contiguous().view(-1).view(torch.uint8)
-    return hashlib.blake2b(plain.numpy().data, digest_size=16).digest()
 
 
 Factors = tuple[Tensor, Tensor]
