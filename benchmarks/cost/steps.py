@@ -49,7 +49,12 @@ def measure_steps(report: Report, args: argparse.Namespace, device: str) -> None
         memory = {}
         for name, values in seconds.items():
             if not args.quick or name in IN_MEMORY_RATIOS:
-                memory[name] = peaks_of(name, model, args.steps, device, args.threads)
+                # On a CPU peaks are those of a process.
+                memory[name] = (
+                    peak_in_child([name, model, str(args.steps), str(args.threads)])
+                    if device == "cpu"
+                    else peaks_of(name, model, args.steps, device)
+                )
             context = {"model": model, "device": device, "batch_size": task.batch_size}
             record = report.add(
                 "step", contestant=name, **context, **spread(values), memory=memory.get(name, {})
@@ -78,10 +83,7 @@ def add_step_ratios(report: Report, where: str, seconds: dict, memory: dict) -> 
             report.ratio(f"{name}, memory ({kind})", [ratio], memory_target)
 
 
-def peaks_of(name: str, model: str, steps: int, device: str, threads: int) -> dict[str, int]:
-    """Train a contestant; on a CPU, whose peaks are those of a process, in one of its own."""
-    if device == "cpu":
-        return peak_in_child([name, model, str(steps), str(threads)])
+def peaks_of(name: str, model: str, steps: int, device: str) -> dict[str, int]:
     few, task = make_task(model, 2, device, batch_size=8), make_task(model, steps, device)
     train = CONTESTANTS[name]
     return measure_peaks(device, lambda: train(few, 1), lambda: train(task, 1))
@@ -90,6 +92,4 @@ def peaks_of(name: str, model: str, steps: int, device: str, threads: int) -> di
 def print_peaks(name: str, model: str, steps: str, threads: str) -> None:
     """Print the peaks of one contestant on a CPU, as JSON."""
     torch.set_num_threads(int(threads))
-    few, task = make_task(model, 2, batch_size=8), make_task(model, int(steps))
-    train = CONTESTANTS[name]
-    print(json.dumps(measure_peaks("cpu", lambda: train(few, 1), lambda: train(task, 1))))
+    print(json.dumps(peaks_of(name, model, int(steps), "cpu")))
