@@ -276,10 +276,10 @@ def _batch_norm(
     n_own = x.numel() // x.shape[1]
     mean = values.sum(rows_and_places) / max(n_own, 1)
     squares = (values - mean.view(by_channel)).square().sum(rows_and_places)
-    own = torch.stack([mean, squares, torch.full_like(mean, n_own)])
+    own = torch.cat([mean, squares, mean.new_tensor([n_own])])
     is_own = torch.arange(ranks.size, device=x.device) == ranks.rank
-    everyones: Any = _Everywhere.apply(own * is_own[:, None, None], ranks)
-    means, squares, n_rows = everyones.unbind(1)
+    everyones: Any = _Everywhere.apply(own * is_own[:, None], ranks)
+    means, squares, n_rows = everyones.split([len(mean), len(mean), 1], dim=1)
     n = n_rows.sum(0).detach()
     if n_own <= 1 and n.max() <= 1:
         raise ValueError("Expected more than 1 value per channel when training, of all processes")

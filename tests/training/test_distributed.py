@@ -164,7 +164,7 @@ def test_a_fit_of_which_a_process_died_goes_on(n: int, cut_off: Any, tmp_path: P
 
 def test_what_is_sent_in_a_step() -> None:
     n_parameters, n_tensors, n_classes, width = 163, 10, 3, 8
-    statistics = 2 * [2 * 3 * width]  # of two layers: three numbers by channel and process
+    statistics = 2 * [2 * (2 * width + 1)]  # of two layers, of each process
     assert on_processes(2, sent_in_a_step)[0] == [
         *statistics,
         (40 + 8) * n_classes,
