@@ -37,9 +37,17 @@ from torch.autograd import forward_ad
 from skmetaweight._bilevel.chain import chain_product, is_chain
 from skmetaweight._bilevel.forward import InapplicableModeError, Params
 from skmetaweight._bilevel.gradients import gradient, trainable
-from skmetaweight._bilevel.objective import Objective, TrainingPass
-from skmetaweight._bilevel.row_gradients import RowGradients, find_second, with_row_gradients
+from skmetaweight._bilevel.objective import Batch, Objective, TrainingPass
+from skmetaweight._bilevel.row_gradients import (
+    MixedRowsError,
+    RowGradients,
+    found,
+    uses_of,
+    with_row_gradients,
+)
 from skmetaweight._messages import warn
+
+Shapes = tuple[tuple[int, ...], ...]
 
 _FORWARD_MODE = threading.Lock()
 """torch has one level of forward-mode differentiation, which all threads share."""
@@ -81,9 +89,10 @@ class Alignments:
     :math:`a = \nabla_v \langle g(v), d \rangle`: two backward passes through the graph of the
     training pass. They respect what forward mode and differences of losses do not: a
     ``torch.no_grad`` block in the module, or a custom backward that is no derivative. So do
-    gradients of rows; whether rows mix is found out at first, and after 2, 4, 8, ... passes, by
-    :math:`g(v)` at weights that differ. Whether forward mode and the way by layers agree is checked
-    once, by :math:`\sum_i a_i = \langle d, \nabla \sum_i \ell_i \rangle`.
+    gradients of rows; whether rows mix is found out at first, after 2, 4, 8, ... passes, and for
+    each shape of X, as there may be as many positions as rows, by :math:`g(v)` at weights that
+    differ. Whether forward mode and the way by layers agree is checked once, by
+    :math:`\sum_i a_i = \langle d, \nabla \sum_i \ell_i \rangle`.
     """
 
     def __init__(self) -> None:
@@ -91,23 +100,23 @@ class Alignments:
         self._checked = False
         self._second: list[str] | None = None
         self._n_passes = 0
+        self._shapes: set[Shapes] = set()
 
     @property
     def needs_calls(self) -> bool:
         """Whether the training pass should keep the calls of its layers."""
         return self.mode == "layer-by-layer"
 
-    @property
-    def may_repeat(self) -> bool:
-        """Whether the training pass should be repeatable."""
-        is_found = {"layer-by-layer": self._checked, "row-by-row": not self._looks}
-        return not is_found.get(self.mode, False)
+    def may_repeat(self, rows: tuple[Batch, ...]) -> bool:
+        """Tell whether a training pass of rows should be repeatable."""
+        if self.mode == "row-by-row":
+            return self._looks(rows)
+        return self.mode != "layer-by-layer" or not self._checked
 
-    @property
-    def _looks(self) -> bool:
-        """Whether to see if rows mix: at first, and ever more rarely, as a network may begin to."""
+    def _looks(self, rows: tuple[Batch, ...]) -> bool:
+        """See if rows mix: at first, and ever more rarely, as a network may begin to."""
         n = self._n_passes + 1
-        return self._second is None or n & (n - 1) == 0
+        return self._second is None or n & (n - 1) == 0 or _shapes_of(rows) not in self._shapes
 
     def prepared(
         self, objective: Objective, module: nn.Module, forward: TrainingPass
@@ -124,6 +133,10 @@ class Alignments:
             return forward
         try:
             rows = self._row_gradients(objective, module, forward)
+        except MixedRowsError:  # found by a backward pass, which has given the graph up
+            with torch.enable_grad():
+                losses = objective.repeated(module, trainable(module), forward)
+            return objective.with_losses(forward, losses, None)
         except InapplicableModeError:
             return forward  # for the next mode
         losses = with_row_gradients(forward.all_losses, rows, trainable(module))
@@ -182,11 +195,16 @@ class Alignments:
             raise InapplicableModeError("it runs on several processes")
         losses, params = _with_graph(objective, module, forward), trainable(module)
         second = self._second
-        if second is None or self._looks:
-            second, is_sure = find_second(losses, params, _tolerance(objective, losses))
+        if second is not None and not self._looks(forward.rows):
+            uses = uses_of(losses, params, retain_graph=retain_graph)
+            rows = RowGradients(losses, params, uses, second)
+        else:
+            tolerance = _tolerance(objective, losses)
+            rows, second, is_sure = found(losses, params, tolerance, retain_graph=retain_graph)
             self._second = second if is_sure else None
+            self._shapes.add(_shapes_of(forward.rows))
         self._n_passes += 1
-        return RowGradients(losses, params, second, retain_graph)
+        return rows
 
     def _check(
         self,
@@ -208,6 +226,11 @@ class Alignments:
                 "forward-mode and backward derivatives differ, e.g. by a torch.no_grad block"
             )
         self._checked = True
+
+
+def _shapes_of(rows: tuple[Batch, ...]) -> Shapes:
+    inputs = [batch.X.values() if isinstance(batch.X, dict) else [batch.X] for batch in rows]
+    return tuple(tuple(X.shape) for parts in inputs for X in parts)
 
 
 def _tolerance(objective: Objective, values: Tensor) -> float:

@@ -218,6 +218,10 @@ class Objective:
     def _now(self) -> Stage:
         return self.stage or Stage(self.meta_share)
 
+    def rows_of(self, batch: Batch, meta_batch: Batch) -> tuple[Batch, ...]:
+        """Return what goes through the module in a training pass."""
+        return (batch, meta_batch) if self.meta_share else (batch,)
+
     def training_pass(
         self,
         module: nn.Module,
@@ -231,7 +235,7 @@ class Objective:
 
         With a meta share trusted rows take part, also while the stage lets them count for nothing.
         """
-        rows = (batch, meta_batch) if self.meta_share else (batch,)
+        rows = self.rows_of(batch, meta_batch)
         start = (
             (states_of(self._drawn_from(batch)), copy_of_buffers(module)) if repeatable else None
         )
@@ -246,9 +250,9 @@ class Objective:
         return TrainingPass(outputs, own_outputs, losses, meta_loss, rows, *last[0], start, calls)
 
     def with_losses(
-        self, forward: TrainingPass, losses: Tensor, row_gradients: RowGradients
+        self, forward: TrainingPass, losses: Tensor, row_gradients: RowGradients | None
     ) -> TrainingPass:
-        """Return a pass with losses that have the gradients of rows in place of a graph."""
+        """Return a pass with the same losses, of another graph or with gradients of rows."""
         meta_loss = None
         if forward.meta_loss is not None:
             meta_loss = self.meta_loss(losses[forward.rows[0].n_rows :], forward.rows[-1].y)

@@ -31,6 +31,11 @@ from torch.autograd.graph import GradientEdge
 
 from skmetaweight._bilevel.forward import InapplicableModeError, Params
 
+
+class MixedRowsError(InapplicableModeError):
+    """Rows of a batch have to do with one another."""
+
+
 OPERATIONS: dict[tuple[str, int], tuple[str, ...]] = {
     ("AddmmBackward0", 0): ("each",),
     ("AddmmBackward0", 2): ("matrix", "mat1"),
@@ -62,6 +67,7 @@ class Use(NamedTuple):
     name: str
     kind: str
     x: Tensor | None
+    deltas: Tensor | None = None
 
 
 class Rows(NamedTuple):
@@ -96,32 +102,18 @@ class Factors(NamedTuple):
 
 
 class RowGradients:
-    """The gradients of losses of shape (n,), from their graph, which is given up if not retained.
+    """The gradients of losses of shape (n,), from the uses of parameters after a backward pass.
 
     Parameters named in ``second`` meet rows at the second axis, after positions, not at the first.
-    InapplicableModeError comes before the backward pass: for a use that no rule is known for.
     """
 
     def __init__(
-        self, losses: Tensor, params: Params, second: Collection[str], retain_graph: bool = False
+        self, losses: Tensor, params: Params, uses: list[Use], second: Collection[str]
     ) -> None:
-        uses = list(_uses(losses, params))
-        if not uses:
-            raise InapplicableModeError("it uses no parameter")
-        nodes = list(dict.fromkeys(use.node for use in uses))
-        edges = [GradientEdge(node, 0) for node in nodes]
-        ones = torch.ones_like(losses)
-        grads = torch.autograd.grad(
-            losses, edges, ones, retain_graph=retain_graph, allow_unused=True
-        )
-        deltas = {n: grad for n, grad in zip(nodes, grads, strict=True) if grad is not None}
-        uses = [use for use in uses if use.node in deltas]  # a custom backward may give none
         self._params, self._zeros = params, torch.zeros_like(losses)
         self._values = [use.value for use in uses]
         self._likes = [use.like for use in uses]
-        self._kept = [
-            _kept(use, deltas[use.node], len(losses), int(use.name in second)) for use in uses
-        ]
+        self._kept = [_kept(use, len(losses), int(use.name in second)) for use in uses]
 
     def along(self, direction: Params) -> Tensor:
         r"""Return :math:`\langle d, \nabla \ell_i \rangle` of shape (n,)."""
@@ -150,6 +142,26 @@ class RowGradients:
         return torch.autograd.grad(self._values, params, grads, allow_unused=True, **options)
 
 
+def uses_of(losses: Tensor, params: Params, *, retain_graph: bool = False) -> list[Use]:
+    """Return the uses of parameters with their gradients, from the graph of losses.
+
+    Raises
+    ------
+    InapplicableModeError
+        Before the backward pass: for a use that no rule is known for.
+    """
+    uses = list(_uses(losses, params))
+    if not uses:
+        raise InapplicableModeError("it uses no parameter")
+    nodes = list(dict.fromkeys(use.node for use in uses))
+    edges = [GradientEdge(node, 0) for node in nodes]
+    ones = torch.ones_like(losses)
+    grads = torch.autograd.grad(losses, edges, ones, retain_graph=retain_graph, allow_unused=True)
+    deltas = {n: grad for n, grad in zip(nodes, grads, strict=True) if grad is not None}
+    # A custom backward may give none.
+    return [use._replace(deltas=deltas[use.node]) for use in uses if use.node in deltas]
+
+
 def _uses(losses: Tensor, params: Params) -> Iterator[Use]:
     """Find the uses of parameters in the graph of losses."""
     n, names = len(losses), {param: name for name, param in params.items()}
@@ -174,7 +186,8 @@ def _param_of(node: Any, n: int) -> Any:
     """Return the parameter that a node is or views, or looks up alike for all rows."""
     while node is not None and not hasattr(node, "variable"):
         kind = type(node).__name__
-        is_for_all = kind == "EmbeddingBackward0" and n not in node._saved_indices.shape
+        shape = node._saved_indices.shape if kind == "EmbeddingBackward0" else (n,)
+        is_for_all = n not in shape or shape[0] == 1 < n
         node = node.next_functions[0][0] if kind in VIEWS or is_for_all else None
     return node and node.variable
 
@@ -194,9 +207,10 @@ def _operation(node: Any, place: int, shape: torch.Size, n: int) -> tuple[str, T
     return kind, saved[0] if saved else None
 
 
-def _kept(use: Use, deltas: Tensor, n: int, axis: int) -> Rows | Factors:
+def _kept(use: Use, n: int, axis: int) -> Rows | Factors:
     """Keep the gradients of rows, or their factors if these are smaller."""
-    lead = (-1, n) if axis else (n, -1)
+    lead, deltas = (-1, n) if axis else (n, -1), use.deltas
+    assert deltas is not None
     if use.x is None or use.kind == "each":
         deltas = deltas if use.x is None else deltas * use.x
         return Rows(_wide(deltas.reshape(*lead, use.like.shape.numel())).sum(1 - axis))
@@ -217,35 +231,40 @@ def _wide(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-def find_second(losses: Tensor, params: Params, tolerance: float) -> tuple[list[str], bool]:
-    """Return the parameters that meet rows at the second axis, and whether that is sure.
+def found(
+    losses: Tensor, params: Params, tolerance: float, *, retain_graph: bool = False
+) -> tuple[RowGradients, list[str], bool]:
+    """Return gradients of rows, the parameters that meet these at the second axis, and if sure.
 
     A gradient of zeros tells nothing: of what lies behind an adapter or a gate that begins at zero.
 
     Raises
     ------
-    InapplicableModeError
-        If rows mix or a rule does not hold: with weights, the gradient is another than autograd's.
+    MixedRowsError
+        After the backward pass, if rows mix or a rule does not hold: with weights, the gradient is
+        another than autograd's.
     """
     weights = torch.arange(len(losses), dtype=losses.dtype, device=losses.device).cos()
     given = list(params.values())
     expected = torch.autograd.grad(
         losses, given, weights, retain_graph=True, materialize_grads=True
     )
+    uses = uses_of(losses, params, retain_graph=retain_graph)
     errors: list[Tensor] = []
     grads: tuple[Tensor | None, ...] = ()
     for second in ((), params):
-        grads = RowGradients(losses, params, second, retain_graph=True).weighted(weights)
+        grads = RowGradients(losses, params, uses, second).weighted(weights)
         pairs = zip(expected, grads, strict=True)
         errors.append(torch.stack([(e if g is None else e - g).norm() for e, g in pairs]))
     first, other = errors
     sizes = torch.stack([grad.norm() for grad in expected])
     bounds = tolerance * (sizes + 0.01 * sizes.norm())  # one that cancels out is all rounding
     if not (torch.minimum(first, other) <= bounds).all():
-        raise InapplicableModeError("it mixes rows")
+        raise MixedRowsError("it mixes rows")
     is_unused = sizes.new_tensor([grad is None for grad in grads], dtype=torch.bool)
     is_sure = len(losses) > 1 and bool((is_unused | (sizes > 0)).all())
-    return [name for name, is_less in zip(params, other < first, strict=True) if is_less], is_sure
+    names = [name for name, is_less in zip(params, other < first, strict=True) if is_less]
+    return RowGradients(losses, params, uses, names), names, is_sure
 
 
 def with_row_gradients(losses: Tensor, rows: RowGradients, params: Params) -> Tensor:

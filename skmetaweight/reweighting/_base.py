@@ -242,11 +242,12 @@ class Reweighter(BaseEstimator, ABC):
     ) -> TrainingPass:
         """Run the training pass, repeatable if all layers' alignments are due."""
         compares_all = update and not self.compares_last_layer
+        rows = self.objective_.rows_of(batch, meta_batch)
         forward = self.objective_.training_pass(
             module,
             batch,
             meta_batch,
-            repeatable=compares_all and self.alignments_.may_repeat,
+            repeatable=compares_all and self.alignments_.may_repeat(rows),
             keep_calls=compares_all and self.alignments_.needs_calls,
         )
         if compares_all:

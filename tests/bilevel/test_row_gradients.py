@@ -8,8 +8,8 @@ from torch.utils.checkpoint import checkpoint
 from skmetaweight._bilevel.alignments import Alignments
 from skmetaweight._bilevel.forward import InapplicableModeError
 from skmetaweight._bilevel.gradients import gradient, trainable
-from skmetaweight._bilevel.objective import Objective
-from skmetaweight._bilevel.row_gradients import RowGradients, find_second
+from skmetaweight._bilevel.objective import Batch, Objective
+from skmetaweight._bilevel.row_gradients import MixedRowsError, found
 from tests._reference import per_sample_alignments
 from tests.reweighting._cases import (
     MODULE_CASES,
@@ -186,9 +186,8 @@ def test_products_are_exact(case):
     weights = torch.rand(N_ROWS, dtype=torch.float64)
     along = per_sample_alignments(losses, params, direction)
     expected = gradient(weights @ losses, params, retain_graph=True)
-    second, is_sure = find_second(losses, params, 1e-3)
+    rows, _, is_sure = found(losses, params, 1e-3)
     assert is_sure
-    rows = RowGradients(losses, params, second)
     assert relative_error(rows.along(direction), along) < 1e-12
     for _ in range(2):
         grads = dict(zip(params, rows.weighted(weights), strict=True))
@@ -202,9 +201,10 @@ def test_products_are_exact(case):
 @pytest.mark.parametrize("case", OTHERS.values(), ids=OTHERS)
 def test_others_are_told_apart(case):
     module, forward = pass_of(case)
-    with pytest.raises(InapplicableModeError):
-        find_second(forward.losses, trainable(module), 1e-3)
-    forward.losses.sum().backward()  # the graph of the training pass is still there
+    with pytest.raises(InapplicableModeError) as caught:
+        found(forward.losses, trainable(module), 1e-3)
+    if caught.type is not MixedRowsError:
+        forward.losses.sum().backward()  # the graph of the training pass is still there
 
 
 @pytest.mark.parametrize("meta_share", [0.0, 0.3])
@@ -253,7 +253,7 @@ def test_what_lies_behind_zeros_is_looked_at_later(mixes):
         forward = alignments.prepared(goal, module, forward)
         got = alignments(goal, module, forward, direction)
         assert relative_error(got, expected) < 1e-12
-        assert alignments.may_repeat == (mixes or not size)
+        assert alignments.may_repeat(forward.rows) == (mixes or not size)
     assert alignments.mode == ("forward-mode" if mixes else "row-by-row")
 
 
@@ -274,6 +274,31 @@ def test_rows_that_mix_later_are_found():
         alignments(goal, module, forward, direction)
         modes.append(alignments.mode)
     assert modes == ["row-by-row"] * 7 + ["forward-mode"]
+
+
+@pytest.mark.parametrize("leading", [(1,), ()], ids=["a row of places", "places"])
+@pytest.mark.parametrize("n_both", [T, 10], ids=["fewer rows", "more positions"])
+def test_a_later_batch_of_as_many_rows_as_positions(n_both, leading):
+    def with_places(self, X):
+        places = torch.arange(X.shape[1]).view(*leading, -1)
+        return (self.words(X) + self.places(places)).tanh()
+
+    parts = {"words": nn.Embedding(9, 6), "places": nn.Embedding(10, 6)}
+    module = Calls(with_places, **parts).double()
+    goal, alignments, params = objective(), Alignments(), trainable(module)
+    direction = {name: torch.randn_like(param) for name, param in params.items()}
+    for n, n_positions in ((10, T), (10, T), (n_both, n_both), (10, T)):
+        X = torch.randint(9, (n, n_positions))
+        batch = Batch(X, torch.randint(N_CLASSES, (n,)), torch.arange(n))
+        forward = goal.training_pass(module, batch, batch)
+        expected = per_sample_alignments(forward.losses, params, direction)
+        expected_grads = gradient(forward.losses.sum(), params, retain_graph=True)
+        forward = alignments.prepared(goal, module, forward)
+        grads = gradient(forward.losses.sum(), params, retain_graph=True)
+        assert relative_error(grads, expected_grads) < 1e-12
+        got = alignments(goal, module, forward, direction)
+        assert relative_error(got, expected) < 1e-12
+    assert alignments.mode == ("row-by-row" if leading else "forward-mode")
 
 
 def test_a_later_batch_that_has_no_rule_is_not_prepared():
