@@ -204,30 +204,46 @@ class RowsNet(NeuralNetClassifier):
     def losses_(self) -> nn.Module:
         return SkorchLosses(self.criterion_)
 
-    @torch.no_grad()
     def evaluate(self, rows: Rows) -> Judgement:
         """Judge labelled rows in evaluation mode, in one pass over them."""
-        self.module_.eval()
         to_probabilities = self.to_probabilities()
-        parts = []
-        for batch in self.chunks(rows, EVALUATION_ROWS):
-            outputs = self.outputs(batch.X)
-            probabilities = to_probabilities(outputs.double())
-            p_given = probabilities.gather(1, batch.y[:, None]).squeeze(1)
-            losses = self.losses_(outputs, batch.y)
-            parts.append((losses, probabilities.argmax(dim=1), p_given))
-        return Judgement(*map(torch.cat, zip(*parts, strict=True)))
 
-    @torch.no_grad()
+        def judged(outputs: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+            probabilities = to_probabilities(outputs.double())
+            p_given = probabilities.gather(1, y[:, None]).squeeze(1)
+            return self.losses_(outputs, y), probabilities.argmax(dim=1), p_given
+
+        return Judgement(*self._made_of_all(rows, judged))
+
     def certainties(self, rows: Rows) -> Tensor:
         """Return the probability of each label and the largest one, at no temperature."""
-        self.module_.eval()
         to_probabilities = self._get_predict_nonlinearity()
-        parts = [
-            certainties(to_probabilities(self.outputs(batch.X)), batch.y)
-            for batch in self.chunks(rows, EVALUATION_ROWS)
-        ]
-        return torch.cat(parts)
+        return self._made_of_all(
+            rows, lambda outputs, y: (certainties(to_probabilities(outputs), y),)
+        )[0]
+
+    @torch.no_grad()
+    def _made_of_all(
+        self,
+        rows: Rows,
+        make: Callable[[Tensor, Tensor], tuple[Tensor, ...]],
+        size: int = EVALUATION_ROWS,
+    ) -> list[Tensor]:
+        """Return what is made of outputs and labels, for all rows, in evaluation mode.
+
+        Each part goes where it stays: if parts were kept, one after the other, between outputs that
+        are given up, a heap would grow by all of these.
+        """
+        self.module_.eval()
+        made: list[Tensor] = []
+        start = 0
+        for batch in self.chunks(rows, size):
+            parts = make(self.outputs(batch.X), batch.y)
+            made = made or [part.new_empty(len(rows), *part.shape[1:]) for part in parts]
+            for whole, part in zip(made, parts, strict=True):
+                whole[start : start + batch.n_rows] = part
+            start += batch.n_rows
+        return made
 
     def probabilities(self, rows: Rows) -> np.ndarray:
         """Return class probabilities of shape (n, n_classes), in float64."""
@@ -269,12 +285,11 @@ class RowsNet(NeuralNetClassifier):
         logs = nonlinearity(outputs).clamp(min=torch.finfo(torch.float64).tiny).log()
         return logs if temperature == 1 else torch.log_softmax(logs / temperature, -1)
 
-    @torch.no_grad()
     def _predicted(self, rows: Rows, nonlinearity: Callable[[Tensor], Tensor]) -> np.ndarray:
-        self.module_.eval()
-        chunks = self.chunks(rows, max(self.batch_size, EVALUATION_ROWS))
-        parts = [nonlinearity(self.outputs(batch.X).cpu().double()) for batch in chunks]
-        return torch.cat(parts).numpy()
+        size = max(self.batch_size, EVALUATION_ROWS)
+        return self._made_of_all(
+            rows, lambda outputs, y: (nonlinearity(outputs.cpu().double()),), size
+        )[0].numpy()
 
     def _get_predict_nonlinearity(self) -> Any:
         """Take outputs as logits, except those of NLLLoss, which skorch takes as probabilities."""

@@ -2,6 +2,8 @@
 
 import builtins
 import copy
+import subprocess
+import sys
 from functools import partial
 from typing import Any
 
@@ -349,3 +351,30 @@ def test_probabilities_of_another_nonlinearity(fitted: Fitted, data: Data) -> No
     plain = fitted(**UNCALIBRATED).predict_proba(data.X)
     expected = np.sqrt(plain) / np.sqrt(plain).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(clf.predict_proba(data.X), expected, rtol=1e-6)
+
+
+JUDGED = """
+import resource
+import numpy as np
+from tests.conftest import quick
+
+n, n_classes = 20_000, 1_000
+X, y = np.random.default_rng(0).normal(size=(n, 4)), np.arange(n) % n_classes
+few = {"X": X[:n_classes], "y": y[:n_classes]}
+clf = quick(random_state=0).fit(**few, X_meta=few["X"], y_meta=few["y"])
+rows, peaks = clf.net_.make_rows(X.astype("float32"), y), []
+for judged in (clf.net_.make_rows(X[:n_classes].astype("float32"), few["y"]), rows):
+    clf.net_.evaluate(judged)
+    clf.net_.certainties(judged)
+    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peaks[1] - peaks[0])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere ru_maxrss has other units")
+def test_judging_rows_keeps_no_outputs() -> None:
+    """Small results kept between outputs of 8 MB had glibc keep all the outputs, 450 MB."""
+    done = subprocess.run(
+        [sys.executable, "-c", JUDGED], check=True, capture_output=True, text=True
+    )
+    assert int(done.stdout) < 100_000
