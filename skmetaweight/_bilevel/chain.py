@@ -83,6 +83,8 @@ def _chain(forward: TrainingPass, along: Along) -> list[LayerCall]:
     params = [param for layer in layers for param in layer.parameters()]
     is_chain = (
         all(type(layer) in LAYERS and not getattr(layer, "inplace", False) for layer in layers)
+        # Hooks, e.g. of spectral_norm, make a weight of a parameter of another name.
+        and all(layer._parameters.keys() <= {"weight", "bias"} for layer in layers)
         and all(_is_same(call.result, after.source) for call, after in pairwise(calls))
         and len(params) == len(along)
         and all(param in along for param in params)

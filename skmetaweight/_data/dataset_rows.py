@@ -10,11 +10,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset, default_collate
+from torch.utils.data import (
+    ConcatDataset,
+    Dataset,
+    IterableDataset,
+    Subset,
+    TensorDataset,
+    default_collate,
+)
 
 from skmetaweight._data.cells import refuse_complex
 from skmetaweight._data.hugging_face import ColumnItems, is_hugging_face
-from skmetaweight._messages import listed, shortened
+from skmetaweight._messages import listed, shortened, warn
 
 
 @dataclass(frozen=True)
@@ -52,8 +59,23 @@ class DatasetRows:
     @property
     def evaluation(self) -> DatasetRows:
         """These rows as they are judged: in the view that the Dataset offers, or as they are."""
-        view = getattr(self.dataset, "evaluation_view", None)
+        view = _view_of(self.dataset)
         return self if view is None else DatasetRows(_as_items(view), self.places)
+
+    @property
+    def columns(self) -> list[str] | None:
+        """Names of the columns of X, if they have any."""
+        is_ours = _is_made_by(self.dataset, "skmetaweight")
+        return getattr(self.dataset, "columns", None) if is_ours else None
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """What the numbers of the labels stand for, if the Dataset tells."""
+        if isinstance(self.dataset, ColumnItems):
+            return self.dataset.class_names
+        is_known = _is_made_by(self.dataset, "torchvision")
+        names = getattr(self.dataset, "classes", None) if is_known else None
+        return names if names is None else [*map(str, names)]
 
     def collate(self, rows: Tensor | slice) -> Any:
         """Read rows and stack them as torch does."""
@@ -118,6 +140,20 @@ class DatasetRows:
         return (self.dataset[i] for i in index)
 
 
+def _view_of(dataset: Any) -> Any:
+    """Return the view in which rows of a Dataset, or of its parts, are judged; None without one."""
+    if type(dataset) is Subset:
+        view = _view_of(dataset.dataset)
+        return None if view is None else Subset(view, dataset.indices)
+    if type(dataset) is ConcatDataset:
+        views = [_view_of(part) for part in dataset.datasets]
+        if all(view is None for view in views):
+            return None
+        pairs = zip(views, dataset.datasets, strict=True)
+        return ConcatDataset([part if view is None else view for view, part in pairs])
+    return getattr(dataset, "evaluation_view", None)
+
+
 def rows_of(dataset: Any) -> DatasetRows:
     """Return the rows of a map-style Dataset; those of a Subset by their places in the whole."""
     if type(dataset) is Subset:
@@ -161,14 +197,36 @@ def open_dataset(estimator: Any, X: Any, name: str = "X") -> Any:
             f"The items of {kind} are tuples of {len(item)}, but must be X or (X, y). Put several "
             "inputs of the module into a dict."
         )
+    if type(X) is ConcatDataset and any(hasattr(part, "shuffled_places") for part in X.datasets):
+        warn(
+            f"{kind} joins Datasets that are slow to read in any order but their own, and is read "
+            "in another: give all Parquet files to one ParquetRows, as a list."
+        )
     rows = rows_of(X)
     _check_view(rows, _keys_of_items(rows, item, kind), kind)
     return rows
 
 
-def labels_of(X: Any, y: Any) -> Any:
-    """Return y or, if it is None, the labels that a Dataset has in its items."""
-    return X.labels() if y is None and isinstance(X, DatasetRows) else y
+def labels_of(estimator: Any, X: Any, y: Any, *, reset: bool = False) -> Any:
+    """Return y or, if it is None, the labels that a Dataset has in its items.
+
+    Raises
+    ------
+    ValueError
+        If their numbers stand for other classes than those of the Dataset of ``fit``.
+    """
+    has_labels = y is None and isinstance(X, DatasetRows)
+    names = X.class_names if has_labels else None
+    if reset:
+        estimator._class_names = names
+    known = estimator._class_names
+    if names and known and names != known:
+        raise ValueError(
+            f"The labels of a Dataset stand for {listed(names)}, and those of the X of fit for "
+            f"{listed(known)}, in this order: number the classes alike, e.g. by cast_column with "
+            "one ClassLabel."
+        )
+    return X.labels() if has_labels else y
 
 
 def _keys_of_items(rows: DatasetRows, item: Any, kind: str) -> list[str] | None:
@@ -211,7 +269,8 @@ def native(values: NDArray[Any]) -> NDArray[Any]:
     """Return an array that torch can take: in order, writeable, and of a dtype that it has."""
     dtype = values.dtype.newbyteorder("=")
     if dtype.kind == "u" and dtype.itemsize > 1:
-        dtype = np.dtype(np.int64)
+        is_large = values.size and values.max() > np.iinfo(np.int64).max
+        dtype = np.dtype(np.float64 if is_large else np.int64)
     elif dtype.kind == "f" and dtype.itemsize > 8:
         dtype = np.dtype(np.float64)
     return np.require(values, dtype, ["C_CONTIGUOUS", "WRITEABLE"])

@@ -60,7 +60,7 @@ class GivenData(NamedTuple):
         """The pandas index of X or else of y; None if neither has one."""
         return next((given.index for given in (self.X, self.y) if hasattr(given, "iloc")), None)
 
-    def opened(self, estimator: Any) -> GivenData:
+    def opened(self, estimator: Any, *, resume: bool) -> GivenData:
         """Take the labels out of Datasets; see that trusted rows come whole, and from one source.
 
         Raises
@@ -70,7 +70,8 @@ class GivenData(NamedTuple):
         """
         X = open_X(estimator, self.X)
         X_meta = None if self.X_meta is None else open_X(estimator, self.X_meta, "X_meta")
-        y, y_meta = labels_of(X, self.y), labels_of(X_meta, self.y_meta)
+        y = labels_of(estimator, X, self.y, reset=not resume)
+        y_meta = labels_of(estimator, X_meta, self.y_meta)
         if (X_meta is None) != (y_meta is None):
             given, missing = ("X_meta", "y_meta") if y_meta is None else ("y_meta", "X_meta")
             raise ValueError(f"{given} was given without {missing}: a trusted row needs both.")
@@ -130,7 +131,7 @@ def check_fit_data(
     random_state: np.random.RandomState,
 ) -> FitData:
     """Validate all data of a fit, once, and part the trusted rows from the others."""
-    given = given.opened(estimator)
+    given = given.opened(estimator, resume=resume)
     fewest = 1 if resume or classes is not None else 2  # a stream may bring single rows
     y = check_y(given.y)
     table = estimator._table if resume else unfitted_table(estimator, given.X)
@@ -159,7 +160,8 @@ def check_fit_data(
     encoded = encode_X(estimator, train.X, learned_from=not resume)
     train = train._replace(X=encoded).with_mean_weight_one()
     meta = meta._replace(X=like_sparse(encode_X(estimator, meta.X), encoded))
-    warn_of_missing_classes(meta.y, classes)
+    if estimator.method != "uniform":
+        warn_of_missing_classes(meta.y, classes)
     trusted = given.has_trusted_rows
     return FitData(train, meta, train_indices, meta_indices, classes, trusted, given.row_index)
 

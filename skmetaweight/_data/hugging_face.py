@@ -54,6 +54,11 @@ class ColumnItems(Dataset[Any]):
         return [{k: v for k, v in item.items() if k != self._label} for item in items]
 
     @property
+    def class_names(self) -> list[str] | None:
+        """Names of the classes, in the order of their numbers; None if the labels have none."""
+        return getattr(self._dataset.features.get(self._label), "names", None)
+
+    @property
     def evaluation_view(self) -> Any:
         return getattr(self._dataset, "evaluation_view", None)
 

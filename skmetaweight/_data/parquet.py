@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import importlib
 import os
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from itertools import accumulate
@@ -51,7 +51,8 @@ class ParquetRows(Dataset[Any]):
     label : str, optional
         The column of the labels; without one, items have none.
     columns : list of str, optional
-        Columns of X, of numbers or booleans; by default all but the label.
+        Columns of X, of numbers or booleans; by default all but the label and what pandas wrote as
+        the index of its rows.
     buffer_rows : int, default=262144
         Rows in memory, shuffled among one another; never fewer than those of a row group.
 
@@ -71,7 +72,8 @@ class ParquetRows(Dataset[Any]):
     FileNotFoundError
         If there is no such file.
     ValueError
-        If a column is missing or holds anything but numbers, or there are no rows.
+        If a file comes twice, a column is missing or holds anything but numbers, the label is among
+        ``columns``, or there are no rows.
     """
 
     def __init__(
@@ -87,8 +89,13 @@ class ParquetRows(Dataset[Any]):
         self.buffer_rows = buffer_rows
         _check_buffer(buffer_rows)
         footers = [_opened(file) for file in self.files]
-        first = footers[0].schema_arrow.names
+        first = _columns_of(footers[0].schema_arrow)
         self.columns = [name for name in first if name != label] if columns is None else [*columns]
+        if isinstance(columns, str) or label in self.columns:
+            raise ValueError(
+                f"columns must be a list of columns of X, without that of the labels, {label!r}; "
+                f"got {shortened(columns)}."
+            )
         dtypes = [
             _dtype_of(footer.schema_arrow, file, name)
             for footer, file in zip(footers, self.files, strict=True)
@@ -202,6 +209,9 @@ def _found(files: Any) -> list[str]:
     given = [files] if isinstance(files, str | os.PathLike) else list(files)
     found: list[str] = []
     for each in map(os.fspath, given):
+        if os.path.isdir(each):
+            pattern = os.path.join(each, "*.parquet")
+            raise FileNotFoundError(f"{each} is a folder: pass the pattern {pattern!r}.")
         matching = [each] if os.path.isfile(each) else sorted(glob.glob(each, recursive=True))
         if not matching or os.path.isdir(matching[0]):
             raise FileNotFoundError(
@@ -211,6 +221,9 @@ def _found(files: Any) -> list[str]:
         found += matching
     if not found:
         raise ValueError("files is empty: pass at least one path.")
+    twice = [path for path, times in Counter(map(os.path.realpath, found)).items() if times > 1]
+    if twice:
+        raise ValueError(f"{twice[0]} would be read twice: name each file once.")
     return found
 
 
@@ -218,6 +231,12 @@ def _check_buffer(buffer_rows: Any) -> None:
     is_count = isinstance(buffer_rows, Integral) and buffer_rows is not True
     if not is_count or buffer_rows < 1:
         raise ValueError(f"buffer_rows must be a number of rows, got {shortened(buffer_rows)}.")
+
+
+def _columns_of(schema: Any) -> list[str]:
+    """Return the columns without those that pandas keeps the index of its rows in."""
+    index = (schema.pandas_metadata or {}).get("index_columns", [])
+    return [name for name in schema.names if name not in index]
 
 
 def _check_columns(schema: Any, file: str, names: list[str]) -> None:

@@ -22,10 +22,12 @@ MIN_SHARE = 0.25
 def warn_of_scale(X_meta: Any, X: Any) -> bool:
     """Warn, and return True, if trusted rows look unlike the training rows in many columns.
 
-    Only numeric tables, validated, are looked at. A warning is no error, since trusted rows may
-    come from elsewhere; samples of one distribution give none.
+    Only arrays of numbers and CSR, validated, are looked at; of images, say, each pixel is a
+    column. A warning is no error, since trusted rows may come from elsewhere; samples of one
+    distribution give none.
     """
-    if not (_is_numeric_table(X) and _is_numeric_table(X_meta)):
+    X_meta, X = (_as_table(rows) for rows in (X_meta, X))
+    if X_meta is None or X is None:
         return False
     columns = _spread_out(X.shape[1], MAX_COLUMNS)
     far = far_columns(_sample(X_meta, columns), _sample(X, columns))
@@ -42,8 +44,11 @@ def warn_of_scale(X_meta: Any, X: Any) -> bool:
     return True
 
 
-def _is_numeric_table(X: Any) -> bool:
-    return getattr(X, "ndim", None) == 2 and X.dtype.kind in "fiub"
+def _as_table(X: Any) -> Any:
+    """Return rows as a matrix of numbers; None for what has none."""
+    if getattr(X, "ndim", 0) < 2 or X.dtype.kind not in "fiub":
+        return None
+    return X if X.ndim == 2 else X.reshape(len(X), -1)
 
 
 def far_columns(trusted: NDArray[Any], others: NDArray[Any]) -> NDArray[np.bool_]:

@@ -101,8 +101,16 @@ def read_X(estimator: Any, X: Any, table: Table | None, *, reset: bool) -> Any:
     if isinstance(X, DatasetRows) or is_dict(X):
         if reset:
             _forget_columns(estimator)
-        return X if isinstance(X, DatasetRows) else check_dict(X, own_module=own_module)
+        if isinstance(X, DatasetRows):
+            _check_columns_of(estimator, X, reset=reset)
+            return X
+        return check_dict(X, own_module=own_module)
     refuse_nested(X)
+    if not own_module and len(getattr(X, "shape", ())) > 2:
+        raise ValueError(
+            f"Input X has rows of shape {tuple(X.shape[1:])}, which only a module of your own can "
+            "take: pass module=..., or X.reshape(len(X), -1) to the default network."
+        )
     if table is not None:
         return without_duplicates(read_table(estimator, X, table.categorical, reset=reset))
     refuse_dates(X)
@@ -154,7 +162,7 @@ def check_X_meta(estimator: Any, X_meta: Any, X: Any, table: Table | None) -> An
     ValueError
         If they are not finite, or differ from X in width, shape, column names or keys.
     """
-    names, names_meta = getattr(estimator, "feature_names_in_", None), _get_feature_names(X_meta)
+    names, names_meta = getattr(estimator, "feature_names_in_", None), _names_of(X_meta)
     is_alike = (names is None) == (names_meta is None)
     reader = estimator if is_alike else _named(estimator, names_meta)
     try:
@@ -176,6 +184,25 @@ def check_X_meta(estimator: Any, X_meta: Any, X: Any, table: Table | None) -> An
             "be in the same order. Pass both with the same names, or with none."
         )
     return checked
+
+
+def _names_of(X: Any) -> Any:
+    return X.columns if isinstance(X, DatasetRows) else _get_feature_names(X)
+
+
+def _check_columns_of(estimator: Any, X: DatasetRows, *, reset: bool) -> None:
+    """Remember the names of a Dataset's columns as those of a frame; later, compare."""
+    names, known = X.columns, getattr(estimator, "feature_names_in_", None)
+    if names is None:
+        return
+    if reset:
+        estimator.feature_names_in_ = np.array(names, dtype=object)
+        estimator.n_features_in_ = len(names)
+    elif known is not None and names != known.tolist():
+        raise ValueError(
+            f"The feature names should match those of fit, in the same order: X has the columns "
+            f"{listed(names)}, and had {listed(known)}. Pass columns=[...] to ParquetRows."
+        )
 
 
 def _named(estimator: Any, names: Any) -> Any:

@@ -41,7 +41,7 @@ def resolve_device(device: str | torch.device) -> torch.device:
 def _available(device: str | torch.device) -> torch.device:
     try:
         given = torch.device(device)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise ValueError(
             f"device={device!r} is no device of torch's: pass 'auto', 'cpu', 'cuda', 'cuda:0' or "
             "'mps'."
@@ -84,7 +84,8 @@ def build_net(
     criterion = estimator.criterion
     if _takes_reduction(criterion):
         options.setdefault("criterion__reduction", "none")
-    if _can_fuse(estimator.optimizer, device, options):
+    fuses = _can_fuse(estimator.optimizer, device, options)
+    if fuses:
         options["optimizer__fused"] = True
     net = ReweightedNet(
         options.pop("module"),
@@ -103,6 +104,8 @@ def build_net(
     if constant_lr:
         net.lr_schedule = "constant"
     net.initialize()
+    if fuses and any(getattr(layer, "sparse", False) for layer in net.module_.modules()):
+        net.set_params(optimizer__fused=False)  # no fused step takes an embedding's sparse gradient
     net.build(n_classes)
     _warn_of_short_lookahead(net)
     if isinstance(net.module_, TabularMLP) and estimator.module is None:

@@ -242,6 +242,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
     _weighting_function: WeightingFunction | str
     _told: set[str]
     _columns: Sequence[str] = ()
+    _class_names: list[str] | None = None
 
     # Nobody else takes these, so that routing needs no request; sample_weight needs one, as always.
     __metadata_request__fit: ClassVar = {"X_meta": True, "y_meta": True, "meta_mask": True}
@@ -511,7 +512,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         accuracy : float
         """
         X = open_dataset(self, X)
-        labels, predicted = check_y(labels_of(X, y)), self.predict(X)
+        labels, predicted = check_y(labels_of(self, X, y)), self.predict(X)
         check_lengths(predicted, labels, "X", "y")
         refuse_other_labels(labels, self.classes_)
         weight = check_sample_weight(sample_weight, predicted)
@@ -538,7 +539,7 @@ class MetaWeightClassifier(  # pyright: ignore[reportIncompatibleMethodOverride]
         check_is_fitted(self)
         fitted = snapshot(self)
         X = open_dataset(fitted, X)
-        labels = encode(check_y(labels_of(X, y)), fitted.classes_, "y")
+        labels = encode(check_y(labels_of(fitted, X, y)), fitted.classes_, "y")
         X = check_X(fitted, X)
         check_lengths(X, labels, "X", "y")
         with differentiating():

@@ -52,7 +52,7 @@ def warn_of_collapse(weights: NDArray[Any], remedies: str) -> bool:
     mean, spread = weights.mean(), weights.std()
     if mean < 1e-3:
         what = f"all near zero (mean {mean:.2g})"
-    elif spread < 1e-3 * mean:
+    elif spread < 1e-2 * mean:
         what = f"all equal (standard deviation {spread:.2g} around {mean:.2g})"
     else:
         return False

@@ -53,14 +53,14 @@ def run_fit(
     epochs : int, optional
         None for the estimator's ``max_epochs``; ``partial_fit`` gives a number.
     """
-    check_params(estimator)
-    estimator._check_net_params()
-    reweighter = make_reweighter(estimator.method, **estimator._method_params())
-    check_params(reweighter)
-    estimator._told = set(estimator._told) if resume else set()
     device = resolve_device(estimator.device)
-    n_epochs = epochs or estimator.max_epochs
     with ranks_of_fit(device) as ranks, ExitStack() as seeding:
+        check_params(estimator)
+        estimator._check_net_params()
+        reweighter = make_reweighter(estimator.method, **estimator._method_params())
+        check_params(reweighter)
+        estimator._told = set(estimator._told) if resume else set()
+        n_epochs = epochs or estimator.max_epochs
         random_state = fresh_or_given(estimator.random_state, ranks)
         seed = int(random_state.randint(np.iinfo(np.int32).max))
         # A fit that goes on draws other numbers than the fits before it.

@@ -33,9 +33,18 @@ _TORCH_S_OWN = threading.RLock()
 
 
 def fresh_or_given(random_state: Any, ranks: Ranks) -> np.random.RandomState:
-    """Return a RandomState that does not touch NumPy's global one, the same in all ranks."""
-    if random_state is None:
-        return np.random.RandomState(ranks.everyones(np.random.PCG64())[0])
+    """Return a RandomState that does not touch NumPy's global one, the same in all ranks.
+
+    Raises
+    ------
+    ValueError
+        If random_state is None in some ranks only.
+    """
+    fresh = ranks.everyones(np.random.PCG64() if random_state is None else None)
+    if fresh[0] is not None and None not in fresh:
+        return np.random.RandomState(fresh[0])
+    if any(each is not None for each in fresh):
+        raise ValueError("Processes of a fit were given different random_state: None, and others.")
     return check_random_state(random_state)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from skmetaweight._training.midway import checksum
 from skmetaweight._training.values import OF_EVERY_MODULE, PARTS_OF_MODULES
@@ -71,6 +72,8 @@ class _Writer:
             return f"{{{', '.join(sorted(map(self.text, value)))}}}"
         if isinstance(value, Tensor):
             kind = f"trained {value.dtype}" if value.requires_grad else str(value.dtype)
+            if is_lazy(value):
+                return f"{kind} not made yet"
             return f"{kind} {tuple(value.shape)}, checksum {checksum(value):08x}"
         if hasattr(value, "__array__"):
             values = np.asarray(value)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from skmetaweight._bilevel.forward import copy_of_buffers
 from skmetaweight._bilevel.gradients import gradient, trainable
 from skmetaweight._bilevel.objective import Objective
-from skmetaweight._bilevel.randomness import Dropout
+from skmetaweight._bilevel.randomness import Dropout, default_generators, states_of
 from skmetaweight._bilevel.ranks import ALONE, Ranks
 from skmetaweight._bilevel.stage import Stage
 from skmetaweight._data.batches import Rows
@@ -92,7 +92,8 @@ def refuse_what_needs_one(net: Any, rows: Rows) -> None:
 def _mixes_rows(net: Any, rows: Rows) -> bool:
     """Whether a few rows have other outputs, gradients or buffers if several processes run them.
 
-    Dropout is left out; modules that draw other random numbers cannot be compared.
+    Dropout is left out; modules that draw other random numbers, or differ from call to call, cannot
+    be compared.
     """
     index = torch.arange(min(TRIED_ROWS, len(rows)), device=rows.device)
     if len(index) == 1:
@@ -114,8 +115,12 @@ def _mixes_rows(net: Any, rows: Rows) -> bool:
         kinds = [forward.outputs.detach()], [*grads.values()], [*moved.values()]
         return [torch.cat([part.flatten().double() for part in kind]) for kind in kinds if kind]
 
-    alone, again, split = found(ALONE), found(ALONE), found(net.ranks_)
-    is_other = _are_close(alone, again) and not _are_close(alone, split)
+    generators = default_generators(rows.device)
+    before = states_of(generators)
+    alone, again = found(ALONE), found(ALONE)
+    draws = not all(map(torch.equal, before, states_of(generators)))
+    split = found(net.ranks_)
+    is_other = not draws and _are_close(alone, again) and not _are_close(alone, split)
     return bool(net.ranks_.total(torch.tensor(float(is_other), device=rows.device)))
 
 

@@ -139,11 +139,16 @@ class FunctionBasedReweighter(Reweighter):
         seen = f"inputs of shape {tuple(inputs.shape)}, {' and '.join(columns)} of each row"
         cure = "Give it as many inputs."
         with (
-            torch.no_grad(),
+            torch.enable_grad(),
             explained("method__weighting", self.weighting, f"cannot take {seen}", cure),
         ):
             weights: Any = copy.deepcopy(self.network_).eval()(inputs)
         self._check_weights(weights, len(inputs), seen)
+        if not weights.requires_grad:
+            raise ValueError(
+                f"method__weighting={type(self.weighting).__name__} gives weights without a "
+                "gradient: let its forward compute them of its parameters, outside torch.no_grad."
+            )
 
     def _check_weights(self, weights: Any, n_rows: int, seen: str) -> None:
         name = f"method__weighting={type(self.weighting).__name__}"

@@ -153,6 +153,17 @@ def test_other_modules_are_no_chain_and_just_as_exact(name):
     assert relative_error(got, expected) < 1e-12
 
 
+@pytest.mark.filterwarnings("ignore:The module cannot be differentiated in forward mode")
+def test_a_weight_that_a_hook_makes_is_no_parameter():
+    torch.manual_seed(0)
+    module = mlp(nn.Tanh()).double()
+    nn.utils.spectral_norm(module[0])
+    forward, direction = recorded_pass(module), random_direction(module)
+    got = Alignments()(objective(), module, forward, direction)
+    expected = per_sample_alignments(forward.losses, trainable(module), direction)
+    assert relative_error(got, expected) < 1e-12
+
+
 def test_a_rule_that_does_not_hold_is_found_out():
     module = mlp(nn.Tanh()).double()
     module[1].register_forward_hook(lambda layer, args, output: output.cumsum(dim=0))

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import ConcatDataset, Dataset, Subset
 
+from skmetaweight._data.dataset_rows import rows_of
 from tests.conftest import Linear, make_data, quick
 
 
@@ -69,6 +70,17 @@ def test_steps_see_the_items_and_judgements_the_view(method: str) -> None:
 @pytest.mark.filterwarnings("ignore:The rows labelled", "ignore:The trusted rows")
 def test_workers_read_the_view() -> None:
     check_views(iterator_train__num_workers=2, iterator_valid__num_workers=2)
+
+
+def test_parts_and_joined_datasets_have_the_view_of_theirs() -> None:
+    plain = Marked(make_data(3, 0).X, has_view=False)
+    joined = ConcatDataset([Subset(Marked(plain.X), [2, 0]), plain])
+    marked = [item[4] for item in rows_of(joined).collate(slice(0, 5))]
+    assert marked == [1, 1, 1, 1, 1]
+    judged = rows_of(joined).evaluation.collate(slice(0, 5))
+    assert judged[:, 4].tolist() == [0, 0, 1, 1, 1]
+    np.testing.assert_array_equal(judged[:, :4], plain.X[[2, 0, 0, 1, 2]])
+    assert rows_of(ConcatDataset([plain])).evaluation.dataset.datasets == [plain]
 
 
 def test_probabilities_are_those_of_the_view() -> None:

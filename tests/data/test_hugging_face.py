@@ -118,6 +118,26 @@ def test_labels_may_be_text_or_given(make: Any, data: Data) -> None:
         )
 
 
+def test_classes_numbered_otherwise_are_told(data: Data) -> None:
+    datasets = pytest.importorskip("datasets")
+    names = ["a", "b", "c"]
+
+    def numbered(names: list[str]) -> Any:
+        labels = [names.index("abc"[label]) for label in data.y]
+        made = datasets.Dataset.from_dict(columns_of(data) | {"label": labels})
+        return made.cast_column("label", datasets.ClassLabel(names=names))
+
+    X, other = numbered(names), numbered(names[::-1])
+    clf = quick(module=NamedInput).fit(X, X_meta=X)
+    message = r"The labels of a Dataset stand for \['c', 'b', 'a'\], and those of the X of fit"
+    fails(lambda: quick(module=NamedInput).fit(X, X_meta=other), message)
+    fails(clf.score, message, other)
+    fails(clf.compute_sample_weight, message, other)
+    np.testing.assert_array_equal(clf.predict(other), clf.predict(X))
+    assert clf.score(other, data.y) == clf.score(X)
+    assert clf.fit(other, X_meta=other).score(other) > 0
+
+
 def test_parts_and_loaders(make: Any, data: Data) -> None:
     X = make(columns_of(data))
     part = Subset(X, list(range(95, -1, -1)))

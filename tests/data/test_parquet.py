@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.utils.data import Dataset, Subset
@@ -147,10 +148,11 @@ class InMemory(Dataset[Any]):
 
 def test_fit_is_that_of_rows_in_memory(method: str, data: Data, files: str) -> None:
     rows = ParquetRows(files, "y", buffer_rows=20)
-    X_meta, y_meta = data.X_meta, data.y_meta
+    X_meta, y_meta = pd.DataFrame(data.X_meta, columns=NAMES), data.y_meta
     options = {"module": Linear, "method": method, "max_epochs": 8}
     for trusted in ({"meta_mask": data.mask}, {"X_meta": X_meta, "y_meta": y_meta}):
         one = quick(**options).fit(rows, **trusted)
+        trusted = {k: v.to_numpy() if k == "X_meta" else v for k, v in trusted.items()}
         other = quick(**options).fit(InMemory(data, rows), **trusted)
         assert_same(results(one, rows, None), results(other, data.X, data.y))
     options |= {"iterator_train__shuffle": False}
@@ -187,6 +189,27 @@ def test_copies_open_the_files_again(files: str) -> None:
 
 
 # ------------------------------------------------------------------ columns
+
+
+def test_columns_in_another_order_are_told(data: Data, files: str) -> None:
+    rows, other = ParquetRows(files, "y"), ParquetRows(files, "y", columns=NAMES[::-1])
+    clf = quick(module=Linear).fit(rows, X_meta=rows)
+    assert list(clf.feature_names_in_) == NAMES
+    message = "The feature names should match those of fit, in the same order"
+    for use in (clf.predict, clf.score, clf.compute_sample_weight):
+        fails(use, message, other)
+    fails(lambda: quick(module=Linear).fit(rows, X_meta=other), message)
+    frame = pd.DataFrame(data.X, columns=NAMES)
+    np.testing.assert_array_equal(clf.predict(frame), clf.predict(rows))
+    fails(clf.predict, "The feature names should match", frame[NAMES[::-1]])
+    fails(quick(module=Linear).fit(frame, data.y, meta_mask=data.mask).predict, message, other)
+
+
+@pytest.mark.parametrize("name", [None, "id"])
+def test_an_index_of_pandas_is_no_column(name: str | None, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": [1.0, 2.0]}, index=pd.Index([7, 3], name=name))
+    frame.to_parquet(tmp_path / "a.parquet")
+    assert ParquetRows(tmp_path / "a.parquet").columns == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -263,10 +286,14 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
         fails(lambda path=nested: ParquetRows(path, "y").targets, "'y' of .*must have one label")
     for wrong in (0, -1, 2.5, True, "many"):
         fails(ParquetRows, "buffer_rows must be", numbers, buffer_rows=wrong)
-    fails(lambda: ParquetRows([numbers, other], "y", columns=["y"]), "Column 'y' of .*b.parquet")
+    for columns in (["x", "y"], "x"):
+        fails(ParquetRows, "columns must be a list of columns", numbers, "y", columns=columns)
+    fails(ParquetRows, "a.parquet would be read twice", [numbers, str(tmp_path / "a*")])
     mixed = write_columns(tmp_path / "d.parquet", x=[1.0], y=["c"])
     fails(lambda: ParquetRows([numbers, mixed], "y").targets, "'y' is of the types .*in different")
-    for path in (tmp_path, tmp_path / "z.parquet", tmp_path / "z*"):
+    with pytest.raises(FileNotFoundError, match=r"is a folder: pass the pattern .*\*\.parquet"):
+        ParquetRows(tmp_path)
+    for path in (tmp_path / "z.parquet", tmp_path / "z*"):
         with pytest.raises(FileNotFoundError, match="There is no Parquet file"):
             ParquetRows(path)
     for place in (-1, 2):

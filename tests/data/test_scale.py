@@ -71,11 +71,16 @@ def test_large_and_sparse_tables_are_sampled() -> None:
         warn_of_scale(sp.csr_matrix(100 * X[:30] + 1), sp.csr_matrix(X[30:]))
 
 
-def test_only_numeric_tables_are_looked_at() -> None:
+def test_pixels_are_columns() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (90, 3, 4, 4), dtype=np.uint8)
+    with pytest.warns(UserWarning, match="X_meta is far from X in 48 of the 48 columns"):
+        warn_of_scale(images[:30] / 255, images[30:])
+
+
+def test_only_numbers_are_looked_at() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warn_of_scale(np.full((20, 2), "a", dtype=object), np.full((50, 2), "b", dtype=object))
-        warn_of_scale(np.ones((20, 2, 2)), np.zeros((50, 2, 2)))
         warn_of_scale({"a": np.ones((20, 2))}, {"a": np.zeros((50, 2))})
 
 

@@ -115,7 +115,10 @@ BAD_DATA = {
     ),
     "NaN in sparse X": ({"X": sp.csr_array(with_value(X, np.nan))}, "Input X contains NaN"),
     "dict for the default module": ({"X": {"a": X}}, "only a module of your own can take one"),
-    "images for the default module": ({"X": X.reshape(-1, 2, 2)}, "dim 3"),
+    "images for the default module": (
+        {"X": X.reshape(-1, 2, 2)},
+        "rows of shape (2, 2), which only a module of your own can take: pass module",
+    ),
     "text in X": ({"X": X.astype(object).astype(str).astype(object) + "a"}, "could not convert"),
     "lengths": ({"y": Y[1:]}, "X and y must have the same length, got 96 rows and 95 labels"),
     "no y": ({"y": None}, "requires y to be passed, but the target y is None"),

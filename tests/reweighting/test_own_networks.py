@@ -79,6 +79,13 @@ def test_nothing_to_learn(make, n_inputs):
 
 
 @every_method
+def test_no_gradient(make, n_inputs):
+    network = Weighting(n_inputs, lambda scores: torch.sigmoid(scores).detach())
+    with pytest.raises(ValueError, match="gives weights without a gradient: let its forward"):
+        build(make().set_params(weighting=network))
+
+
+@every_method
 @pytest.mark.parametrize("function", [torch.sigmoid, torch.exp, torch.relu, torch.square])
 def test_trying_a_network_out_leaves_it_as_it_is(make, n_inputs, function):
     network = nn.Sequential(nn.BatchNorm1d(n_inputs), nn.Dropout(), Weighting(n_inputs, function))

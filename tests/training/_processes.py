@@ -111,6 +111,13 @@ class InPieces(Chain):
         return torch.cat([super(InPieces, self).forward(piece) for piece in X.chunk(2)])
 
 
+class LayerDrop(Straight):
+    """Leaves a layer out of each pass, or not, as torch's own generator has it."""
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        return self.linear(X) if torch.rand(()) < 0.5 else X + 0 * self.linear(X)
+
+
 class Random(nn.Module):
     """A weighting network that draws random numbers."""
 
@@ -292,11 +299,16 @@ def refusals() -> dict[str, str]:
     """Return what is said of fits that cannot be, one after the other."""
     rank = int(os.environ["RANK"])
     base = {"module": Chain, "max_epochs": 3, "random_state": 0}
+    lazy = nn.Sequential(nn.LazyLinear(4), nn.ReLU(), nn.LazyLinear(3))
     search = GridSearchCV(MetaWeightClassifier(**base), {}, n_jobs=2, cv=2, error_score="raise")
     other_y = np.where(DATA.mask, DATA.y, (DATA.y + rank) % 3)
     return {
         "data": said_by(MetaWeightClassifier(**base), y=other_y),
         "parameters": said_by(MetaWeightClassifier(**{**base, "lr": 0.1 + rank})),
+        "wrong in one": said_by(MetaWeightClassifier(**{**base, "lr": 0.1 - rank})),
+        "random states": said_by(MetaWeightClassifier(**{**base, "random_state": rank or None})),
+        "layer drop": said_by(MetaWeightClassifier(**{**base, "module": LayerDrop})),
+        "lazy": said_by(MetaWeightClassifier(**{**base, "module": lazy})),
         "checkpoint": said_by(
             MetaWeightClassifier(**{**base, "random_state": None}, checkpoint="folder")
         ),

@@ -90,6 +90,7 @@ def test_cases_take_the_ways_that_they_name() -> None:
     [
         ("data", "ValueError: Processes 0 and 1 of a fit on 2 were given different y (y: "),
         ("parameters", "ValueError: Processes 0 and 1 of a fit on 2 were given different lr (lr: "),
+        ("random states", "ValueError: Processes of a fit were given different random_state: None"),
         ("checkpoint", "ValueError: A checkpoint needs a random_state, "),
         ("loader", "ValueError: iterator_train=DataLoader with options cannot be used in a fit on"),
         ("drift", "ValueError: Processes 0 and 1 of a fit have drifted apart: "),
@@ -101,6 +102,20 @@ def test_what_cannot_be_is_one_error_in_all_processes(
     what: str, beginning: str, said: list[dict[str, str]]
 ) -> None:
     assert all(answer[what].startswith(beginning) for answer in said), said
+
+
+def test_what_is_wrong_in_one_process_ends_the_same_fit_in_the_others(
+    said: list[dict[str, str]],
+) -> None:
+    first, second = (answer["wrong in one"] for answer in said)
+    assert second.startswith("InvalidParameterError: The 'lr' parameter")
+    assert first.startswith("LostRankError: Process 0 of a fit on 2 cannot reach the others. ")
+    assert "Process 1 failed: InvalidParameterError" in first
+
+
+@pytest.mark.parametrize("name", ["layer drop", "lazy"])
+def test_what_can_be_fitted_on_several_processes(name: str, said: list[dict[str, str]]) -> None:
+    assert [answer[name] for answer in said] == ["", ""]
 
 
 def test_rounding_in_a_deep_network_is_no_mixing_of_rows() -> None:

@@ -353,6 +353,24 @@ def test_probabilities_of_another_nonlinearity(fitted: Fitted, data: Data) -> No
     np.testing.assert_allclose(clf.predict_proba(data.X), expected, rtol=1e-6)
 
 
+class Looked(nn.Module):
+    """Looks codes up, with sparse gradients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(20, 8, sparse=True)
+        self.linear = nn.Linear(8, 3)
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        return self.linear(self.table((3 * X + 10).clamp(0, 19).long()).mean(dim=1))
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adagrad])
+def test_sparse_gradients_get_a_step_that_takes_them(optimizer: Any, data: Data) -> None:
+    clf = quick(module=Looked, optimizer=optimizer).fit(data.X, data.y, meta_mask=data.mask)
+    assert clf.net_.module_.table.weight.grad.is_sparse
+
+
 JUDGED = """
 import resource
 import numpy as np
