@@ -365,9 +365,8 @@ class Looked(nn.Module):
         return self.linear(self.table((3 * X + 10).clamp(0, 19).long()).mean(dim=1))
 
 
-@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adagrad])
-def test_sparse_gradients_get_a_step_that_takes_them(optimizer: Any, data: Data) -> None:
-    clf = quick(module=Looked, optimizer=optimizer).fit(data.X, data.y, meta_mask=data.mask)
+def test_sparse_gradients_get_a_step_that_takes_them(data: Data) -> None:
+    clf = quick(module=Looked, optimizer=torch.optim.SGD).fit(data.X, data.y, meta_mask=data.mask)
     assert clf.net_.module_.table.weight.grad.is_sparse
 
 
