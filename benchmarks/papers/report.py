@@ -41,7 +41,7 @@ def _section(fits: pd.DataFrame, task: str) -> str:
         cells = [_cell(scale * group[name].astype(float)) for name, scale in SCORES.items()]
         seconds = f"{group['seconds'].mean():.0f}"
         rows.append((method, *cells, seconds, len(group), published.get(method, "–")))
-    header = ("method", *TITLES, "seconds", "seeds", "published")
+    header = ("method", *TITLES, "seconds", "seeds", "published, at full size")
     both = [method for method in published if method in means.index]
     text = markdown(header, rows)
     if len(both) > 1:

@@ -45,6 +45,8 @@ def open_X(estimator: Any, X: Any, name: str = "X") -> Any:
     if is_frame(X):
         return _open_frame(X, name)
     if isinstance(X, Mapping) and not issparse(X):
+        if any(map(is_hugging_face, X.values())):
+            raise ValueError(f"{kind} is of several Datasets, {listed([*X])}: pass one of them.")
         return {key: _open_values(values, f"{name} {key!r}") for key, values in X.items()}
     return open_dataset(estimator, _open_values(X, name), name)
 

@@ -290,6 +290,8 @@ def _array_of_list(values: Any) -> Any:
 
 
 def _native_if_array(values: Any) -> Any:
+    if isinstance(values, Tensor):
+        return values.detach()  # rows are data, whatever has computed them
     is_array = isinstance(values, np.ndarray) and values.dtype.kind in "biuf"
     return native(values) if is_array else values
 

@@ -156,13 +156,12 @@ def only_tells(callback: Any) -> bool:
     )
 
 
-def refuse_loader(ranks: Ranks, iterator: Any) -> None:
+def refuse_loader(ranks: Ranks, iterator: Any, name: str) -> None:
     """Raise a ValueError if a loader of the user's would have to part its batches."""
     if ranks.size > 1:
         raise ValueError(
-            f"iterator_train={written(iterator)} with options cannot be used in a fit on several "
-            "processes, which part the batches among them: leave out iterator_train and "
-            "iterator_train__*."
+            f"{name}={written(iterator)} with options cannot be used in a fit on several "
+            f"processes, which part the batches among them: leave out {name} and {name}__*."
         )
 
 

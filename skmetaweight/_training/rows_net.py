@@ -156,8 +156,8 @@ class RowsNet(NeuralNetClassifier):
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         """Slice rows by index; a loader of the user's own is used as it is."""
-        iterator: Any = self.iterator_train if training else self.iterator_valid
-        options = self.get_params_for("iterator_train" if training else "iterator_valid")
+        name = "iterator_train" if training else "iterator_valid"
+        iterator, options = getattr(self, name), self.get_params_for(name)
         is_plain = iterator is DataLoader
         in_tensors = is_plain and isinstance(dataset, Rows) and options.keys() <= {"shuffle"}
         if training:
@@ -166,7 +166,7 @@ class RowsNet(NeuralNetClassifier):
         if in_tensors:
             shuffle = training and options.get("shuffle", True)
             return RowBatches(dataset, size, self.generator_, shuffle=shuffle, ranks=self.ranks_)
-        refuse_loader(self.ranks_, iterator)
+        refuse_loader(self.ranks_, iterator, name)
         if training and is_plain and not options.keys() & {"sampler", "batch_sampler"}:
             shuffle = options.pop("shuffle", True)  # skorch's default is the order of the rows
             has_order = isinstance(dataset, Rows) and dataset.has_order
@@ -174,7 +174,7 @@ class RowsNet(NeuralNetClassifier):
             options |= {"sampler": drawn} if shuffle and drawn else {"shuffle": shuffle}
         if "batch_sampler" not in options:
             options.setdefault("batch_size", size)
-        with explained("iterator_train" if training else "iterator_valid", iterator):
+        with explained(name, iterator):
             given = dataset.for_loader() if isinstance(dataset, Rows) else dataset
             loader = iterator(given, **options)
         return LoadedBatches(loader, iterator, dataset, len(self.classes_)) if training else loader

@@ -210,6 +210,14 @@ def test_one_of_both_sets_is_an_array(array: str, data: Data) -> None:
     assert_same(results(clf, data.X, data.y), results(expected, data.X, data.y))
 
 
+def test_items_that_were_computed_with_a_gradient(data: Data) -> None:
+    X = torch.from_numpy(data.X)
+    items = TensorDataset(X.clone().requires_grad_(), torch.from_numpy(data.y))
+    clf = quick(module=Linear).fit(items, meta_mask=data.mask)
+    expected = quick(module=Linear).fit(TensorDataset(X, items.tensors[1]), meta_mask=data.mask)
+    np.testing.assert_array_equal(clf.predict_proba(items), expected.predict_proba(items))
+
+
 @pytest.mark.parametrize("mapping", [dict, UserDict])
 def test_dicts(mapping: Any, data: Data) -> None:
     X = Items([mapping(numbers=row) for row in data.X])

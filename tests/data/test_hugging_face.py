@@ -118,13 +118,17 @@ def test_labels_may_be_text_or_given(make: Any, data: Data) -> None:
         )
 
 
-def test_classes_numbered_otherwise_are_told(data: Data) -> None:
-    datasets = pytest.importorskip("datasets")
+@pytest.mark.parametrize("is_real", [False, True])
+def test_classes_numbered_otherwise_are_told(is_real: bool, data: Data) -> None:
+    datasets = pytest.importorskip("datasets") if is_real else None
     names = ["a", "b", "c"]
 
     def numbered(names: list[str]) -> Any:
         labels = [names.index("abc"[label]) for label in data.y]
-        made = datasets.Dataset.from_dict(columns_of(data) | {"label": labels})
+        columns = columns_of(data) | {"label": labels}
+        if datasets is None:
+            return StandIn(columns, {"label": SimpleNamespace(str2int={}.get, names=names)})
+        made = datasets.Dataset.from_dict(columns)
         return made.cast_column("label", datasets.ClassLabel(names=names))
 
     X, other = numbered(names), numbered(names[::-1])
@@ -179,6 +183,11 @@ def test_what_cannot_be_used(make: Any, data: Data) -> None:
     unlabelled = make({"numbers": data.X.tolist()})
     message = r"y is None, and none of the columns \['numbers'\] of the Dataset is its labels: name"
     fails(clf.fit, message, unlabelled, **fit)
+
+
+def test_several_datasets_are_told(make: Any, data: Data) -> None:
+    X = {"train": make(columns_of(data)), "test": make(columns_of(data))}
+    fails(quick(module=NamedInput).fit, r"is of several Datasets, \['train', 'test'\]: pass one", X)
 
 
 def test_text_is_refused_by_name(data: Data) -> None:
