@@ -52,6 +52,7 @@ def test_classes_without_a_training_row_are_no_part_of_validation(problem):
     assert len(validation_rows(problem)["y_val"]) == len(problem.y_meta)
 
 
+@pytest.mark.filterwarnings("ignore:The learned weights are all equal")
 def test_published_is_told_apart_from_published_in_our_training(problem):
     few = replace(problem, X=problem.X[:30], y=problem.y[:30])
     names = ("mw-net-published", "mw-net-paper")

@@ -1,5 +1,6 @@
 """What a user of scikit-learn and skorch expects of the classifier."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -93,10 +94,16 @@ def test_partial_fit_goes_on(method: str, data: Data) -> None:
     clf = quick(method=method, lr=0.01)
     trusted = {"X_meta": data.X_meta, "y_meta": data.y_meta}
     two = data.y != 2
-    with pytest.warns(UserWarning, match=r"no row of the classes \[9\]"):
+
+    def told() -> Any:
+        if method == "uniform":  # whose weights cannot vanish
+            return nullcontext()
+        return pytest.warns(UserWarning, match=r"no row of the classes \[9\]")
+
+    with told():
         clf.partial_fit(data.X[two], data.y[two], classes=[0, 1, 2, 9], **trusted)
     assert clf.classes_.tolist() == [0, 1, 2, 9]
-    with pytest.warns(UserWarning, match="no row"):
+    with told():
         clf.partial_fit(data.X, data.y, **trusted)
     state = clf.net_.optimizer_.state
     assert clf.n_iter_ == 2
