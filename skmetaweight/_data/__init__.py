@@ -7,8 +7,8 @@ It may import ``_bilevel`` (what a batch is) and ``_tabular``. Read in this orde
    ``cells``, ``labels``: of Python objects;
 3. ``meta_set``: where trusted rows come from, and the stream of meta batches;
 4. ``batches``: rows that live on the device, and batches of them;
-5. ``dataset_rows``: rows of a user's torch Dataset; ``hugging_face``: of one of theirs;
-   ``parquet``: a Dataset of Parquet files;
+5. ``dataset_rows``, ``dataset_labels``: those of a user's torch Dataset; ``hugging_face``: of one
+   of theirs; ``parquet``: a Dataset of Parquet files;
 6. ``class_weight``, ``scale``: what classes count; whether X_meta looks like X;
 7. ``unusual``: warnings of absurd numbers and unknown categories.
 """

@@ -15,7 +15,6 @@ from torch.utils.data import (
     Dataset,
     IterableDataset,
     Subset,
-    TensorDataset,
     default_collate,
 )
 
@@ -44,7 +43,7 @@ class DatasetRows:
         return len(self.dataset) if self.places is None else len(self.places)
 
     def __getitem__(self, index: NDArray[np.intp]) -> DatasetRows:
-        return DatasetRows(self.dataset, self._places_of(index))
+        return DatasetRows(self.dataset, self.places_of(index))
 
     @property
     def example(self) -> Any:
@@ -65,23 +64,14 @@ class DatasetRows:
     @property
     def columns(self) -> list[str] | None:
         """Names of the columns of X, if they have any."""
-        is_ours = _is_made_by(self.dataset, "skmetaweight")
+        is_ours = is_made_by(self.dataset, "skmetaweight")
         return getattr(self.dataset, "columns", None) if is_ours else None
-
-    @property
-    def class_names(self) -> list[str] | None:
-        """What the numbers of the labels stand for, if the Dataset tells."""
-        if isinstance(self.dataset, ColumnItems):
-            return self.dataset.class_names
-        is_known = _is_made_by(self.dataset, "torchvision")
-        names = getattr(self.dataset, "classes", None) if is_known else None
-        return names if names is None else [*map(str, names)]
 
     def collate(self, rows: Tensor | slice) -> Any:
         """Read rows and stack them as torch does."""
         is_slice = isinstance(rows, slice)
         index = np.arange(*rows.indices(len(self))) if is_slice else rows.cpu().numpy()
-        places = self._places_of(index)
+        places = self.places_of(index)
         if hasattr(self.dataset, "stacked"):  # as ours of Parquet files are
             return self.dataset.stacked(places)
         items = [_X_of(item) for item in self._items(places.tolist())]
@@ -117,21 +107,8 @@ class DatasetRows:
         turn[order] = torch.arange(len(order))
         return turn[torch.from_numpy(self.places)].argsort(stable=True)
 
-    def labels(self) -> Any:
-        """Return the labels: those that the Dataset offers, else by a pass over all items."""
-        places = self._places_of(np.arange(len(self)))
-        offered = _offered_labels(self.dataset)
-        few = [int(places[i]) for i in {0, len(places) // 2, len(places) - 1}]
-        if len(offered) == len(self.dataset) and (
-            _is_made_by(self.dataset, "skmetaweight")
-            or all(np.array_equal(_label_of(self.dataset[i]), offered[i]) for i in few)
-        ):
-            if isinstance(offered, np.ndarray):
-                return offered[places]
-            return [offered[i] for i in places]
-        return [_label_of(self.dataset[i]) for i in places.tolist()]
-
-    def _places_of(self, index: NDArray[np.intp]) -> NDArray[np.intp]:
+    def places_of(self, index: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return the places of rows in the Dataset."""
         return index if self.places is None else self.places[index]
 
     def _items(self, index: list[int]) -> Iterable[Any]:
@@ -205,28 +182,6 @@ def open_dataset(estimator: Any, X: Any, name: str = "X") -> Any:
     rows = rows_of(X)
     _check_view(rows, _keys_of_items(rows, item, kind), kind)
     return rows
-
-
-def labels_of(estimator: Any, X: Any, y: Any, *, reset: bool = False) -> Any:
-    """Return y or, if it is None, the labels that a Dataset has in its items.
-
-    Raises
-    ------
-    ValueError
-        If their numbers stand for other classes than those of the Dataset of ``fit``.
-    """
-    has_labels = y is None and isinstance(X, DatasetRows)
-    names = X.class_names if has_labels else None
-    if reset:
-        estimator._class_names = names
-    known = estimator._class_names
-    if names and known and names != known:
-        raise ValueError(
-            f"The labels of a Dataset stand for {listed(names)}, and those of the X of fit for "
-            f"{listed(known)}, in this order: number the classes alike, e.g. by cast_column with "
-            "one ClassLabel."
-        )
-    return X.labels() if has_labels else y
 
 
 def _keys_of_items(rows: DatasetRows, item: Any, kind: str) -> list[str] | None:
@@ -304,31 +259,5 @@ def _has_each_once(order: Tensor, n: int) -> bool:
     return bool(is_there.all())
 
 
-def _is_made_by(dataset: Any, *packages: str) -> bool:
+def is_made_by(dataset: Any, *packages: str) -> bool:
     return type(dataset).__getitem__.__module__.split(".")[0] in packages
-
-
-def _offered_labels(dataset: Any) -> Any:
-    """Return what a Dataset says of its labels before an item is read, as torchvision's do.
-
-    Nothing, if its items are made by a class of the user's, who may have changed labels there.
-    """
-    if not _is_made_by(dataset, "torch", "torchvision", "skmetaweight"):
-        return []
-    if isinstance(dataset, TensorDataset):
-        return dataset.tensors[1].numpy(force=True) if len(dataset.tensors) == 2 else []
-    targets = getattr(dataset, "targets", None)
-    if getattr(dataset, "target_transform", None) is not None:
-        return []
-    targets = targets.numpy(force=True) if isinstance(targets, Tensor) else targets
-    return targets if isinstance(targets, list | np.ndarray) else []
-
-
-def _label_of(item: Any) -> Any:
-    if not (isinstance(item, tuple) and len(item) == 2):
-        raise ValueError(
-            f"y is None, but the items of the Dataset have no label: an item is a "
-            f"{type(item).__name__}, not a pair (X, y). Pass the labels as y."
-        )
-    label = item[1]
-    return label.tolist() if isinstance(label, Tensor) else label

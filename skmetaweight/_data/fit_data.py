@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils.multiclass import check_classification_targets
 
 from skmetaweight._data.containers import like_sparse, open_X
-from skmetaweight._data.dataset_rows import labels_of
+from skmetaweight._data.dataset_labels import labels_of
 from skmetaweight._data.meta_set import split_by_mask, split_off, warn_of_missing_classes
 from skmetaweight._data.scale import warn_of_scale
 from skmetaweight._data.unusual import (

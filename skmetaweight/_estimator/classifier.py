@@ -16,7 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmetaweight._bilevel.forward import differentiating
 from skmetaweight._data.batches import Rows
-from skmetaweight._data.dataset_rows import labels_of, open_dataset
+from skmetaweight._data.dataset_labels import labels_of
+from skmetaweight._data.dataset_rows import open_dataset
 from skmetaweight._data.fit_data import GivenData
 from skmetaweight._data.labels import refuse_other_labels
 from skmetaweight._data.validation import (
