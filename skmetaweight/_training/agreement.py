@@ -82,6 +82,15 @@ def refuse_what_needs_one(net: Any, rows: Rows) -> None:
             f"The module {name} has SyncBatchNorm, which cannot be differentiated twice: use "
             "BatchNorm, whose statistics a fit on several processes takes over all of them."
         )
+    if any(
+        isinstance(layer, nn.Embedding | nn.EmbeddingBag)
+        and (layer.sparse or layer.max_norm is not None)
+        for layer in net.module_.modules()
+    ):
+        raise ValueError(
+            f"The module {name} has an embedding with sparse=True or a max_norm, which several "
+            "processes cannot train together: leave that out, or fit in one process."
+        )
     if _mixes_rows(net, rows):
         raise ValueError(
             f"The module {name} makes something else of rows that are split over processes, e.g. "

@@ -111,6 +111,17 @@ class InPieces(Chain):
         return torch.cat([super(InPieces, self).forward(piece) for piece in X.chunk(2)])
 
 
+class Renormed(Straight):
+    """Looks signs up in a table whose rows are kept short."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.signs = nn.Embedding(2, 3, max_norm=1.0).double()
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        return self.linear(X) + self.signs((X[:, 0] > 0).long())
+
+
 class LayerDrop(Straight):
     """Leaves a layer out of each pass, or not, as torch's own generator has it."""
 
@@ -313,6 +324,7 @@ def refusals() -> dict[str, str]:
             MetaWeightClassifier(**{**base, "random_state": None}, checkpoint="folder")
         ),
         "loader": said_by(MetaWeightClassifier(**base, iterator_train__num_workers=0)),
+        "embedding": said_by(MetaWeightClassifier(**{**base, "module": Renormed})),
         "rows that mix": said_by(MetaWeightClassifier(**{**base, "module": InPieces})),
         "drift": said_by(MetaWeightClassifier(**base, method__weighting=Random())),
         "search": said_by(search),

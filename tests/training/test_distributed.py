@@ -95,6 +95,7 @@ def test_cases_take_the_ways_that_they_name() -> None:
         ("loader", "ValueError: iterator_train=DataLoader with options cannot be used in a fit on"),
         ("drift", "ValueError: Processes 0 and 1 of a fit have drifted apart: "),
         ("search", "ValueError: Of several fits at a time in a process group, the messages would"),
+        ("embedding", "ValueError: The module Renormed has an embedding with sparse=True or a max"),
         ("rows that mix", "ValueError: The module InPieces makes something else of rows that are"),
     ],
 )
