@@ -55,8 +55,9 @@ def make_task(seed):
 # The first four are at their defaults; nothing was chosen for these data. The last two have no
 # alignment memory, no training on the checked rows, raw weights, and keep the last epoch. First
 # with the training of the released script as well (SGD at 0.1, 120 epochs), which is meant for
-# image networks: its weights end all but equal on the first seed, and ``fit`` warns; then with the training of the other methods (AdamW, 25 epochs) and the virtual
-# step that the script starts with, 0.1.
+# image networks (on the first seed its weights end all but equal, and ``fit`` warns); then with the
+# training of the other methods (AdamW, 25 epochs) and the virtual step that the script starts with,
+# 0.1.
 
 METHODS = {
     "uniform": {"method": "uniform"},
