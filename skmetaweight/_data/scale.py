@@ -26,11 +26,11 @@ def warn_of_scale(X_meta: Any, X: Any) -> bool:
     column. A warning is no error, since trusted rows may come from elsewhere; samples of one
     distribution give none.
     """
-    X_meta, X = (_as_table(rows) for rows in (X_meta, X))
-    if X_meta is None or X is None:
+    if not (_is_numeric(X) and _is_numeric(X_meta)):
         return False
+    X_meta, X = _few_rows(X_meta), _few_rows(X)
     columns = _spread_out(X.shape[1], MAX_COLUMNS)
-    far = far_columns(_sample(X_meta, columns), _sample(X, columns))
+    far = far_columns(_dense(X_meta[:, columns]), _dense(X[:, columns]))
     if far.sum() <= MIN_SHARE * len(far):
         return False
     looked_at = "" if len(far) == X.shape[1] else " looked at"
@@ -44,11 +44,8 @@ def warn_of_scale(X_meta: Any, X: Any) -> bool:
     return True
 
 
-def _as_table(X: Any) -> Any:
-    """Return rows as a matrix of numbers; None for what has none."""
-    if getattr(X, "ndim", 0) < 2 or X.dtype.kind not in "fiub":
-        return None
-    return X if X.ndim == 2 else X.reshape(len(X), -1)
+def _is_numeric(X: Any) -> bool:
+    return getattr(X, "ndim", 0) >= 2 and X.dtype.kind in "fiub"
 
 
 def far_columns(trusted: NDArray[Any], others: NDArray[Any]) -> NDArray[np.bool_]:
@@ -91,6 +88,11 @@ def _spread_out(n: int, n_max: int) -> NDArray[np.intp]:
     return np.linspace(0, n - 1, min(n, n_max)).astype(int)
 
 
-def _sample(X: Any, columns: NDArray[np.intp]) -> NDArray[Any]:
-    X = X[_spread_out(X.shape[0], MAX_ROWS)][:, columns]
+def _few_rows(X: Any) -> Any:
+    """Return rows of a matrix; X itself may be on a disk, or a view that to flatten would copy."""
+    X = X[_spread_out(X.shape[0], MAX_ROWS)]
+    return X if X.ndim == 2 else X.reshape(len(X), -1)
+
+
+def _dense(X: Any) -> NDArray[Any]:
     return X.toarray() if issparse(X) else X
